@@ -1,0 +1,44 @@
+/*
+ * guc.c
+ *		The settings, all in one place.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "utils/guc.h"
+
+#include "util/compat.h"
+#include "util/guc.h"
+
+int			mr_training_memory = 1024 * 1024;
+char	   *mr_default_model = NULL;
+bool		mr_live_history = true;
+
+/* Defines every setting; called once, from _PG_init. */
+void
+mr_guc_init(void)
+{
+	DefineCustomIntVariable("metricrec.training_memory",
+							"Sets the maximum memory that one training or evaluation uses.",
+							"What is needed is computed before it is allocated.",
+							&mr_training_memory,
+							1024 * 1024, 1024, MAX_KILOBYTES,
+							PGC_USERSET, GUC_UNIT_KB,
+							NULL, NULL, NULL);
+	DefineCustomStringVariable("metricrec.default_model",
+							   "Sets the model that recommend() and its siblings use when none is named.",
+							   NULL,
+							   &mr_default_model,
+							   "",
+							   PGC_USERSET, 0,
+							   NULL, NULL, NULL);
+	DefineCustomBoolVariable("metricrec.live_history",
+							 "Takes the point of a user from the live interactions where the model pools the history.",
+							 "When off, or when the caller may not read the interactions, the stored point is used.",
+							 &mr_live_history,
+							 true,
+							 PGC_USERSET, 0,
+							 NULL, NULL, NULL);
+	MarkGUCPrefixReserved("metricrec");
+}

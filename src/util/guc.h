@@ -1,0 +1,14 @@
+/*
+ * guc.h
+ *		The settings.
+ */
+#ifndef MR_GUC_H
+#define MR_GUC_H
+
+extern int	mr_training_memory;		/* metricrec.training_memory, kB */
+extern char *mr_default_model;		/* metricrec.default_model, or NULL or "" */
+extern bool mr_live_history;		/* metricrec.live_history */
+
+extern void mr_guc_init(void);
+
+#endif							/* MR_GUC_H */
