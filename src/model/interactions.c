@@ -1,0 +1,53 @@
+/*
+ * interactions.c
+ *		Checks and look-ups on the interaction matrix.
+ */
+#include <math.h>
+
+#include "model/interactions.h"
+
+/*
+ * True if every invariant of interactions.h holds.  O(n_pairs): for assertions
+ * and tests.
+ */
+bool
+mr_interactions_valid(const MrInteractions *x)
+{
+	if (x->n_users < 0 || x->n_items < 0 || x->user_start[0] != 0 ||
+		x->user_start[x->n_users] != x->n_pairs)
+		return false;
+	for (int32_t u = 0; u < x->n_users; u++)
+	{
+		if (x->user_start[u] > x->user_start[u + 1])
+			return false;
+		for (int64_t p = x->user_start[u]; p < x->user_start[u + 1]; p++)
+		{
+			if (x->items[p] < 0 || x->items[p] >= x->n_items)
+				return false;
+			if (p > x->user_start[u] && x->items[p] <= x->items[p - 1])
+				return false;
+			if (x->weights && !(isfinite(x->weights[p]) && x->weights[p] > 0))
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Did this user interact with this item?  Binary search, O(log n). */
+bool
+mr_interactions_contain(const MrInteractions *x, int32_t user, int32_t item)
+{
+	int64_t		low = x->user_start[user];
+	int64_t		high = x->user_start[user + 1];
+
+	while (low < high)
+	{
+		int64_t		middle = low + (high - low) / 2;
+
+		if (x->items[middle] < item)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < x->user_start[user + 1] && x->items[low] == item;
+}

@@ -1,0 +1,24 @@
+/*
+ * pgutil.h
+ *		Small things that several folders need of the server: our own objects'
+ *		Oids, quoted names, statements through SPI.
+ */
+#ifndef MR_PGUTIL_H
+#define MR_PGUTIL_H
+
+#include "lib/stringinfo.h"
+
+/* Name of the schema of the management functions and of the catalogue. */
+#define MR_SCHEMA "metricrec"
+
+extern Oid	mr_extension_schema(void);	/* where the type lives */
+extern Oid	mr_embedding_type(void);
+extern Oid	mr_catalog_relation(const char *name);	/* metricrec.<name> */
+extern char *mr_relation_sql(Oid relation); /* quoted, qualified; error if dropped */
+extern char *mr_distance_sql(void); /* OPERATOR(schema.<->), for SQL text */
+extern char *mr_type_sql(Oid type); /* qualified, any typmod, for SQL text */
+extern char *mr_embedding_sql(void);	/* schema.embedding, for SQL text */
+
+extern void mr_spi_run(const char *sql);	/* a utility command or DML; error if it fails */
+
+#endif							/* MR_PGUTIL_H */
