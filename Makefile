@@ -12,9 +12,9 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 HEADERS = src/metricrec.h src/type/embedding.h
 
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
-REGRESS_OPTS = --inputdir=test --load-extension=metricrec
+REGRESS_OPTS = --inputdir=test --encoding=UTF8 --load-extension=metricrec
 ISOLATION = $(sort $(patsubst test/isolation/specs/%.spec,%,$(wildcard test/isolation/specs/*.spec)))
-ISOLATION_OPTS = --inputdir=test/isolation --load-extension=metricrec
+ISOLATION_OPTS = --inputdir=test/isolation --encoding=UTF8 --load-extension=metricrec
 TAP_TESTS = 1
 PROVE_TESTS = $(sort $(wildcard test/t/*.pl))
 
@@ -26,7 +26,6 @@ SHLIB_LINK = -lm -ldl
 
 # Where the serial OpenBLAS lies; opened at the first training (src/math/gemm.c).
 OPENBLAS ?= $(firstword $(wildcard /usr/lib/*/openblas-serial/libopenblas.so.0 /usr/lib64/libopenblas.so.0))
-src/math/gemm.o src/math/gemm.bc: PG_CPPFLAGS += -DMR_OPENBLAS='"$(OPENBLAS)"'
 
 # C unit tests: test/unit/NAME_test.c becomes a program with the parts of src/
 # that need no server.  Objects of their own, because flags differ:
@@ -46,6 +45,9 @@ endif
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
+
+# After the include: PGXS has made CPPFLAGS of PG_CPPFLAGS by then.
+src/math/gemm.o src/math/gemm.bc: override CPPFLAGS += -DMR_OPENBLAS='"$(OPENBLAS)"'
 
 # Every object depends on every header of ours: builds are short, and PGXS as
 # packaged by distributions keeps no header dependencies.

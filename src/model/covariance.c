@@ -1,0 +1,172 @@
+/*
+ * covariance.c
+ *		CML's covariance regulariser (Hsieh et al. 2017, section 3.4).
+ *
+ *		L_c = (1/N) (|C|_F - |diag(C)|_2^2),	C = (1/N) SUM (y - mu)(y - mu)'
+ *
+ * over the N points y of the batch: the user and the item of each of its pairs.
+ * The formula is the paper's as printed, first norm not squared.  With
+ * G = dL_c/dC = (1/N) (C / |C|_F - 2 diag(C)) and the symmetry of C,
+ *
+ *		dL_c/dy = (2/N) G (y - mu);
+ *
+ * the mean's own derivative vanishes, since SUM (y - mu) = 0.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "math/gemm.h"
+#include "model/hinge.h"
+
+/* Rows of one product: bounds the time between two polls and the memory. */
+#define PART_ROWS 4096
+
+/* Take the scratch memory from the arena. */
+void
+mr_covariance_layout(MrTrainer *t, MrArena *arena)
+{
+	MrHinge    *h = &t->hinge;
+	size_t		row_size = t->stride * sizeof(float);
+
+	h->covariance_points = mr_arena_take(arena, PART_ROWS, row_size);
+	h->covariance_gradient = mr_arena_take(arena, PART_ROWS, row_size);
+	h->covariance_matrix = mr_arena_take(arena, t->stride, row_size);
+	h->covariance_mean = mr_arena_take(arena, t->stride, sizeof(double));
+}
+
+/* Point `i` of the batch's 2n: users first, then items. */
+static inline const float *
+batch_point(const MrTrainer *t, int64_t first, int32_t n, int64_t i)
+{
+	const MrHinge *h = &t->hinge;
+	uint32_t	pair = h->order[first + (i < n ? i : i - n)];
+
+	if (i < n)
+		return t->users.hat + (size_t) h->pair_user[pair] * t->stride;
+	return t->items.hat + (size_t) t->x->items[pair] * t->stride;
+}
+
+/* Points [start .. start + count) of the batch, the mean taken off, into covariance_points. */
+static void
+gather_part(MrTrainer *t, int64_t first, int32_t n, int64_t start, int32_t count)
+{
+	MrHinge    *h = &t->hinge;
+
+	for (int32_t row = 0; row < count; row++)
+	{
+		const float *point = batch_point(t, first, n, start + row);
+		float	   *to = h->covariance_points + (size_t) row * t->stride;
+
+		for (int32_t k = 0; k < t->stride; k++)
+			to[k] = point[k] - (float) h->covariance_mean[k];
+	}
+}
+
+/* Replace C by lambda_c (2/N) G and return lambda_c L_c. */
+static double
+weigh_matrix(MrTrainer *t, double points)
+{
+	MrHinge    *h = &t->hinge;
+	float	   *c = h->covariance_matrix;
+	double		frobenius = 0;
+	double		diagonal = 0;
+	double		outer = t->hyper.covariance / points;
+
+	for (int32_t i = 0; i < t->width; i++)
+	{
+		for (int32_t k = 0; k < t->width; k++)
+			frobenius += (double) c[i * t->stride + k] * c[i * t->stride + k];
+		diagonal += (double) c[i * t->stride + i] * c[i * t->stride + i];
+	}
+	frobenius = sqrt(frobenius);
+	for (int32_t i = 0; i < t->width; i++)
+		for (int32_t k = 0; k < t->width; k++)
+		{
+			double		value = c[i * t->stride + k];
+			double		gradient = frobenius > 0 ? value / frobenius : 0;
+
+			if (i == k)
+				gradient -= 2 * value;
+			c[i * t->stride + k] = (float) (outer * 2 / points * gradient);
+		}
+	return outer * (frobenius - diagonal);
+}
+
+/* The mean of the batch's points. */
+static MrStatus
+compute_mean(MrTrainer *t, int64_t first, int32_t n, MrPoll poll, void *arg)
+{
+	MrHinge    *h = &t->hinge;
+	int64_t		points = 2 * (int64_t) n;
+
+	memset(h->covariance_mean, 0, t->stride * sizeof(double));
+	for (int64_t i = 0; i < points; i++)
+	{
+		const float *point = batch_point(t, first, n, i);
+
+		if (i % PART_ROWS == 0 && poll && poll(arg))
+			return MR_STOPPED;
+		for (int32_t k = 0; k < t->width; k++)
+			h->covariance_mean[k] += point[k];
+	}
+	for (int32_t k = 0; k < t->width; k++)
+		h->covariance_mean[k] /= points;
+	return MR_OK;
+}
+
+/* Add the rows of covariance_gradient to the gradients of points [start .. start + count). */
+static void
+scatter_part(MrTrainer *t, int64_t first, int32_t n, int64_t start, int32_t count)
+{
+	MrHinge    *h = &t->hinge;
+
+	for (int32_t row = 0; row < count; row++)
+	{
+		int64_t		i = start + row;
+		uint32_t	pair = h->order[first + (i < n ? i : i - n)];
+		float	   *gradient = i < n ? mr_points_touch(&t->users, h->pair_user[pair])
+			: mr_points_touch(&t->items, t->x->items[pair]);
+
+		t->math->axpy(gradient, 1, h->covariance_gradient + (size_t) row * t->stride, t->stride);
+	}
+}
+
+/*
+ * Add the gradient of lambda_c L_c of the pairs order[first .. first + n) to
+ * their points, and lambda_c L_c to *loss.
+ */
+MrStatus
+mr_covariance_add(MrTrainer *t, int64_t first, int32_t n, MrPoll poll, void *arg, double *loss)
+{
+	MrHinge    *h = &t->hinge;
+	int64_t		points = 2 * (int64_t) n;
+	int32_t		stride = t->stride;
+
+	if (compute_mean(t, first, n, poll, arg) != MR_OK)
+		return MR_STOPPED;
+
+	/* first C itself, then the gradient with C replaced by the weighted G */
+	for (int pass = 0; pass < 2; pass++)
+	{
+		if (pass == 1)
+			*loss += weigh_matrix(t, points);
+		for (int64_t start = 0; start < points; start += PART_ROWS)
+		{
+			int32_t		count = points - start < PART_ROWS ? (int32_t) (points - start) : PART_ROWS;
+
+			if (poll && poll(arg))
+				return MR_STOPPED;
+			gather_part(t, first, n, start, count);
+			if (pass == 0)
+				mr_gemm(MR_TRANSPOSED, MR_AS_IS, stride, stride, count, 1.0f / points, h->covariance_points, stride,
+						h->covariance_points, stride, start > 0, h->covariance_matrix, stride);
+			else
+			{
+				mr_gemm(MR_AS_IS, MR_AS_IS, count, stride, stride, 1, h->covariance_points, stride,
+						h->covariance_matrix, stride, 0, h->covariance_gradient, stride);
+				scatter_part(t, first, n, start, count);
+			}
+		}
+	}
+	return MR_OK;
+}

@@ -1,0 +1,213 @@
+/*
+ * export.c
+ *		The trained points as they are stored: see tower.h for their form.
+ *
+ * Light propagation (LightGCN's layer, once, after training): with
+ * A = D^-1/2 R D^-1/2 of the interactions R and strength a,
+ *
+ *		v_i += a SUM over users u of A_ui u		u += a SUM over items i of A_ui v_i
+ *
+ * both from the points before, then back under the constraint.  A pooled user is
+ * pooled from the new items instead, because that is what the queries will do.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "model/trainer_state.h"
+
+#define POLL_ROWS 512
+
+/* Under the constraint again, after points were added. */
+static void
+constrain(const MrTrainer *t, float *point)
+{
+	float		square = t->math->dot(point, point, t->stride);
+
+	if (square > 0 && (t->hyper.constraint == MR_CONSTRAINT_SPHERE ||
+					   (t->hyper.constraint == MR_CONSTRAINT_BALL && square > 1)))
+		t->math->scale(point, 1.0f / sqrtf(square), point, t->stride);
+}
+
+/* Copy a row's coordinates without the trainer's extra one into a zero-padded row. */
+static void
+copy_point(const MrTrainer *t, float *to, const float *from)
+{
+	memset(to, 0, t->stride * sizeof(float));
+	memcpy(to, from, t->width * sizeof(float));
+}
+
+/*
+ * The user's point from the items' points [n_items][stride] (pooled), or the
+ * learned one (free), into point [stride].
+ */
+static MrStatus
+user_point(const MrTrainer *t, int32_t user, const float *items, float *point, MrPoll poll, void *arg)
+{
+	const MrInteractions *x = t->x;
+	int64_t		first = x->user_start[user];
+	int64_t		n = x->user_start[user + 1] - first;
+	float	   *part = t->export_row;
+	float		square;
+
+	if (t->hyper.tower == MR_TOWER_FREE)
+	{
+		copy_point(t, point, t->users.hat + (size_t) user * t->stride);
+		return MR_OK;
+	}
+	memset(point, 0, t->stride * sizeof(float));
+	for (int64_t i = 0; i < n; i += 65536)
+	{
+		if (i > 0 && poll && poll(arg))
+			return MR_STOPPED;
+		t->math->gather_sum(part, items, t->stride, x->items + first + i, n - i < 65536 ? n - i : 65536);
+		t->math->axpy(point, 1.0f, part, t->stride);
+	}
+	if (t->extra)
+		point[t->width] = 0;
+	square = t->math->dot(point, point, t->stride);
+	if (square > 0)
+		t->math->scale(point, 1.0f / sqrtf(square), point, t->stride);
+	return MR_OK;
+}
+
+/* Into the items' gradients, which are free now: SUM over users of A_ui u. */
+static MrStatus
+propagate_to_items(MrTrainer *t, MrPoll poll, void *arg)
+{
+	const MrInteractions *x = t->x;
+	float	   *point = t->export_row + t->stride;
+
+	memset(t->items.gradient, 0, (size_t) x->n_items * t->stride * sizeof(float));
+	for (int32_t user = 0; user < x->n_users; user++)
+	{
+		int64_t		n = x->user_start[user + 1] - x->user_start[user];
+
+		if (user % POLL_ROWS == 0 && poll && poll(arg))
+			return MR_STOPPED;
+		if (user_point(t, user, t->items.hat, point, poll, arg) != MR_OK)
+			return MR_STOPPED;
+		for (int64_t p = x->user_start[user]; p < x->user_start[user + 1]; p++)
+			t->math->axpy(t->items.gradient + (size_t) x->items[p] * t->stride,
+						  1.0f / sqrtf((float) n * t->item_count[x->items[p]]), point, t->stride);
+	}
+	return MR_OK;
+}
+
+/* Add a SUM over items of A_ui v_i to a free user's point. */
+static void
+propagate_to_user(MrTrainer *t, int32_t user, float *point)
+{
+	const MrInteractions *x = t->x;
+	int64_t		n = x->user_start[user + 1] - x->user_start[user];
+
+	for (int64_t p = x->user_start[user]; p < x->user_start[user + 1]; p++)
+		t->math->axpy(point, (float) t->hyper.propagation / sqrtf((float) n * t->item_count[x->items[p]]),
+					  t->items.hat + (size_t) x->items[p] * t->stride, t->stride);
+	if (t->extra)
+		point[t->width] = 0;
+	constrain(t, point);
+}
+
+/*
+ * The items' final points into the gradients' memory, [n_items][stride], zero
+ * behind the width.
+ */
+static MrStatus
+finish_items(MrTrainer *t, MrPoll poll, void *arg)
+{
+	bool		spread = t->hyper.propagation > 0;
+
+	if (spread && propagate_to_items(t, poll, arg) != MR_OK)
+		return MR_STOPPED;
+	for (int32_t i = 0; i < t->x->n_items; i++)
+	{
+		float	   *point = t->items.gradient + (size_t) i * t->stride;
+		const float *hat = t->items.hat + (size_t) i * t->stride;
+
+		if (i % POLL_ROWS == 0 && poll && poll(arg))
+			return MR_STOPPED;
+		if (!spread)
+		{
+			copy_point(t, point, hat);
+			continue;
+		}
+		t->math->scale(point, (float) t->hyper.propagation, point, t->stride);
+		for (int32_t k = 0; k < t->width; k++)
+			point[k] += hat[k];
+		constrain(t, point);
+	}
+	return MR_OK;
+}
+
+/* The largest bias; the stored coordinate is sqrt(T (largest - b)). */
+static float
+largest_bias(const MrTrainer *t)
+{
+	float		largest = t->bias[0];
+
+	for (int32_t i = 1; i < t->x->n_items; i++)
+		if (t->bias[i] > largest)
+			largest = t->bias[i];
+	return largest;
+}
+
+static MrStatus
+export_items(const MrTrainer *t, float *items)
+{
+	int32_t		dimensions = t->hyper.dimensions;
+	float		largest = t->bias ? largest_bias(t) : 0;
+
+	for (int32_t i = 0; i < t->x->n_items; i++)
+	{
+		float	   *to = items + (size_t) i * dimensions;
+
+		memcpy(to, t->items.gradient + (size_t) i * t->stride, t->width * sizeof(float));
+		if (t->bias)
+			to[t->width] = sqrtf((float) t->hyper.temperature * (largest - t->bias[i]));
+		for (int32_t k = 0; k < dimensions; k++)
+			if (!isfinite(to[k]))
+				return MR_DIVERGED;
+	}
+	return MR_OK;
+}
+
+/*
+ * Write the points: users [n_users][dimensions], items [n_items][dimensions].
+ * A pooled user without interactions gets zeroes.  May be called between epochs;
+ * training may go on afterwards.  Propagation is applied to what is written, not
+ * to what is trained.
+ *
+ * Returns MR_OK, MR_STOPPED, or MR_DIVERGED if a coordinate is not finite.
+ */
+MrStatus
+mr_trainer_export(MrTrainer *t, MrPoll poll, void *arg, float *users, float *items)
+{
+	int32_t		dimensions = t->hyper.dimensions;
+	float	   *point = t->export_row + t->stride;
+	MrStatus	status = mr_trainer_start(t, poll, arg);
+
+	if (status == MR_OK)
+		status = finish_items(t, poll, arg);
+	if (status == MR_OK)
+		status = export_items(t, items);
+	for (int32_t user = 0; status == MR_OK && user < t->x->n_users; user++)
+	{
+		float	   *to = users + (size_t) user * dimensions;
+
+		if (user % POLL_ROWS == 0 && poll && poll(arg))
+			status = MR_STOPPED;
+		else
+			status = user_point(t, user, t->items.gradient, point, poll, arg);
+		if (t->hyper.tower == MR_TOWER_FREE && t->hyper.propagation > 0)
+			propagate_to_user(t, user, point);
+		if (t->bias)
+			to[t->width] = 0;
+		memcpy(to, point, t->width * sizeof(float));
+		for (int32_t k = 0; status == MR_OK && k < t->width; k++)
+			if (!isfinite(point[k]))
+				status = MR_DIVERGED;
+	}
+	/* the gradients' memory belongs to the next epoch again */
+	memset(t->items.gradient, 0, (size_t) t->x->n_items * t->stride * sizeof(float));
+	return status;
+}

@@ -1,0 +1,264 @@
+/*
+ * recipe.c
+ *		Hyper-parameters: the papers' presets, and the default recipe.
+ *
+ * A preset holds a paper's own setting.  What the user gives wins over a preset,
+ * a preset wins over the default recipe.  Naming a loss or a sampler alone picks
+ * the base setting that it was published with.
+ *
+ * The default recipe is the softmax over all items.  Its constants were chosen on
+ * the validation splits that doc/training.md describes, which also prints what
+ * each choice is worth.
+ */
+#include <math.h>
+#include <stddef.h>
+
+#include "model/trainer.h"
+
+/* All items are negatives up to here; the cost of an epoch is users * items. */
+#define FULL_SOFTMAX_ITEMS 50000
+
+/* Mean histories between which the temperature falls; above the second data count as dense. */
+#define SPARSE_HISTORY 15.0
+#define DENSE_HISTORY 100.0
+
+/*
+ * The published settings.
+ *
+ * CML_PAPER: Hsieh et al., WWW 2017, sections 3 and 4: margin 0.5, lambda_c 10,
+ *	dimensions 100, U = 20 draws, unit ball, AdaGrad.  Not stated there, so taken
+ *	from the released code: learning rate 0.1, start N(0, 1/sqrt(d)).  Not stated
+ *	at all: epochs; batch ("minibatch"): 1,000.
+ * CML_RELEASED: the authors' code (changun/CollMetric): margin 1.9, covariance
+ *	off, AdaGrad 0.1, U = 20, batch 50,000, d = 100.  It has no number of epochs.
+ * TWO_STAGE: Tran et al., SIGIR 2019, arXiv 1909.10912, released code: Adam
+ *	1e-4, d = 128, 50 epochs, margin 1, unit sphere, batch 256, one negative, 2,000
+ *	candidates with p ~ count, no rank weight, start N(0, 0.1).
+ * SEED: arXiv 2411.06374: unsquared triplet, "margin > 1", random negatives.  The
+ *	paper gives no other figure; the rest was chosen on validation splits.
+ */
+static const MrHyper presets[] = {
+	[MR_PRESET_CML_PAPER] = {
+		.preset = MR_PRESET_CML_PAPER, .loss = MR_LOSS_CML, .sampling = MR_SAMPLING_UNIFORM,
+		.tower = MR_TOWER_FREE, .constraint = MR_CONSTRAINT_BALL, .optimizer = MR_OPTIMIZER_ADAGRAD,
+		.dimensions = 100, .epochs = 30, .batch_size = 1000, .learning_rate = 0.1,
+		.margin = 0.5, .rank_weight = true, .negatives = 20, .covariance = 10,
+		.candidates = 2000, .popularity_exponent = 1
+	},
+	[MR_PRESET_CML_RELEASED] = {
+		.preset = MR_PRESET_CML_RELEASED, .loss = MR_LOSS_CML, .sampling = MR_SAMPLING_UNIFORM,
+		.tower = MR_TOWER_FREE, .constraint = MR_CONSTRAINT_BALL, .optimizer = MR_OPTIMIZER_ADAGRAD,
+		.dimensions = 100, .epochs = 30, .batch_size = 50000, .learning_rate = 0.1,
+		.margin = 1.9, .rank_weight = true, .negatives = 20,
+		.candidates = 2000, .popularity_exponent = 1
+	},
+	[MR_PRESET_TWO_STAGE] = {
+		.preset = MR_PRESET_TWO_STAGE, .loss = MR_LOSS_CML, .sampling = MR_SAMPLING_TWO_STAGE,
+		.tower = MR_TOWER_FREE, .constraint = MR_CONSTRAINT_SPHERE, .optimizer = MR_OPTIMIZER_ADAM,
+		.dimensions = 128, .epochs = 50, .batch_size = 256, .learning_rate = 1e-4,
+		.margin = 1, .rank_weight = false, .negatives = 1,
+		.candidates = 2000, .popularity_exponent = 1
+	},
+	[MR_PRESET_SEED] = {
+		.preset = MR_PRESET_SEED, .loss = MR_LOSS_TRIPLET, .sampling = MR_SAMPLING_UNIFORM,
+		.tower = MR_TOWER_FREE, .constraint = MR_CONSTRAINT_NONE, .optimizer = MR_OPTIMIZER_ADAGRAD,
+		.dimensions = 64, .epochs = 20, .batch_size = 1000, .learning_rate = 0.1,
+		.margin = 1.2, .rank_weight = false, .negatives = 5,
+		.candidates = 2000, .popularity_exponent = 1
+	}
+};
+
+static inline bool
+is_set(uint64_t set, MrHyperField field)
+{
+	return set >> field & 1;
+}
+
+/* The preset whose setting a loss or a sampler was published with. */
+static MrPreset
+base_preset(const MrHyper *hyper, uint64_t set)
+{
+	if (hyper->preset != MR_PRESET_NONE)
+		return hyper->preset;
+	if (is_set(set, MR_HYPER_LOSS))
+	{
+		if (hyper->loss == MR_LOSS_SOFTMAX)
+			return MR_PRESET_NONE;
+		return hyper->loss == MR_LOSS_TRIPLET ? MR_PRESET_SEED : MR_PRESET_CML_RELEASED;
+	}
+	if (is_set(set, MR_HYPER_SAMPLING) && hyper->sampling == MR_SAMPLING_TWO_STAGE)
+		return MR_PRESET_TWO_STAGE;
+	if (is_set(set, MR_HYPER_SAMPLING) && hyper->sampling == MR_SAMPLING_HARDEST)
+		return MR_PRESET_CML_RELEASED;
+	return MR_PRESET_NONE;
+}
+
+/*
+ * Epochs of the softmax: 15 for a million pairs, more for small sets, which need
+ * more visits of each pair; fewer for large ones, in which every item is met often
+ * enough within a few.  On dense data (MovieLens) more than 20 still help a little.
+ */
+static int32_t
+softmax_epochs(const MrInteractions *x, double history)
+{
+	double		pairs = x->n_pairs > 0 ? (double) x->n_pairs : 1;
+	double		epochs = 15 * pow(1e6 / pairs, 0.3);
+
+	if (history > DENSE_HISTORY)
+		epochs *= 1.5;
+	return epochs < 5 ? 5 : epochs > 25 ? 25 : (int32_t) (epochs + 0.5);
+}
+
+/* Users per step: 256, growing with the square root beyond 50,000 users. */
+static int32_t
+softmax_batch(const MrInteractions *x)
+{
+	double		growth = sqrt(x->n_users / 50000.0);
+
+	return growth <= 1 ? 256 : (int32_t) (256 * growth);
+}
+
+/* Shared negatives of a batch when the items are too many for all of them. */
+static int32_t
+softmax_negatives(const MrInteractions *x)
+{
+	int32_t		share = x->n_items / 32;
+
+	return share < 4096 ? 4096 : share > 16384 ? 16384 : share;
+}
+
+/*
+ * Temperature, the parameter that matters most.  0.3 was best where a user has
+ * some 15 items, 0.2 where they have 160; between them it follows the logarithm.
+ * Lower ones overfit, higher ones blur.
+ */
+static double
+softmax_temperature(double history)
+{
+	double		share = log((history > 1 ? history : 1) / SPARSE_HISTORY) / log(DENSE_HISTORY / SPARSE_HISTORY);
+
+	share = share < 0 ? 0 : share > 1 ? 1 : share;
+	return round((0.3 - 0.1 * share) * 100) / 100;
+}
+
+/* Mean number of items of the users that have any. */
+static double
+mean_history(const MrInteractions *x)
+{
+	int64_t		users = 0;
+
+	for (int32_t u = 0; u < x->n_users; u++)
+		users += x->user_start[u + 1] > x->user_start[u];
+	return users > 0 ? (double) x->n_pairs / users : 0;
+}
+
+/*
+ * The default recipe: softmax over -d^2/T + bias.  Pooled users learn on the
+ * sphere.  Free users do better in the ball, where a user of few words may stay
+ * near the centre, and at twice the rate, since each is visited once an epoch.
+ */
+static void
+default_recipe(MrHyper *hyper, bool is_free, const MrInteractions *x)
+{
+	MrHyper		full = {0};
+	double		history = mean_history(x);
+
+	full.loss = MR_LOSS_SOFTMAX;
+	full.sampling = x->n_items <= FULL_SOFTMAX_ITEMS ? MR_SAMPLING_FULL : MR_SAMPLING_POPULARITY;
+	full.tower = is_free ? MR_TOWER_FREE : MR_TOWER_POOLED;
+	full.constraint = is_free ? MR_CONSTRAINT_BALL : MR_CONSTRAINT_SPHERE;
+	full.optimizer = MR_OPTIMIZER_ADAM;
+	full.dimensions = 64;
+	full.item_bias = true;
+	full.epochs = softmax_epochs(x, history);
+	full.batch_size = softmax_batch(x);
+	full.learning_rate = is_free ? 0.1 : 0.05;
+	full.learning_rate_decay = true;
+	full.temperature = softmax_temperature(history);
+	full.negatives = softmax_negatives(x);
+	full.candidates = 2000;
+	full.popularity_exponent = 0.75;
+	full.propagation = 0;		/* lost much on dense data and won nothing on sparse */
+	full.seed = 1;
+	*hyper = full;
+}
+
+/*
+ * Choose every hyper-parameter that the user did not give.
+ *
+ * hyper	in: the fields whose bit (1 << MR_HYPER_...) is in `set`, and preset;
+ *			out: all fields
+ * x		the interactions that will be trained on
+ */
+void
+mr_recipe_fill(MrHyper *hyper, uint64_t set, const MrInteractions *x)
+{
+	MrHyper		given = *hyper;
+	MrPreset	preset = base_preset(hyper, set);
+	MrHyper		chosen;
+
+	if (preset == MR_PRESET_NONE)
+		default_recipe(&chosen, is_set(set, MR_HYPER_TOWER) && given.tower == MR_TOWER_FREE, x);
+	else
+	{
+		chosen = presets[preset];
+		chosen.temperature = 0.3;
+		chosen.seed = 1;
+	}
+	chosen.preset = given.preset;
+
+#define TAKE(BIT, field) if (is_set(set, MR_HYPER_##BIT)) chosen.field = given.field
+	TAKE(LOSS, loss);
+	TAKE(SAMPLING, sampling);
+	TAKE(TOWER, tower);
+	TAKE(CONSTRAINT, constraint);
+	TAKE(OPTIMIZER, optimizer);
+	TAKE(DIMENSIONS, dimensions);
+	TAKE(ITEM_BIAS, item_bias);
+	TAKE(EPOCHS, epochs);
+	TAKE(BATCH_SIZE, batch_size);
+	TAKE(LEARNING_RATE, learning_rate);
+	TAKE(LEARNING_RATE_DECAY, learning_rate_decay);
+	TAKE(TEMPERATURE, temperature);
+	TAKE(MARGIN, margin);
+	TAKE(RANK_WEIGHT, rank_weight);
+	TAKE(NEGATIVES, negatives);
+	TAKE(CANDIDATES, candidates);
+	TAKE(POPULARITY_EXPONENT, popularity_exponent);
+	TAKE(COVARIANCE, covariance);
+	TAKE(WEIGHT_DECAY, weight_decay);
+	TAKE(PROPAGATION, propagation);
+	TAKE(SEED, seed);
+#undef TAKE
+	if (chosen.dimensions <= 2 && !is_set(set, MR_HYPER_ITEM_BIAS))
+		chosen.item_bias = false;	/* a sphere in one dimension is two points */
+	chosen.init_deviation = chosen.loss == MR_LOSS_SOFTMAX || preset == MR_PRESET_TWO_STAGE ? 0.1
+		: 1 / sqrt(chosen.dimensions);
+	*hyper = chosen;
+}
+
+/*
+ * Why these hyper-parameters do not go together, or NULL.  Call it after
+ * mr_recipe_fill(); ranges of single values are the caller's to check.
+ */
+const char *
+mr_recipe_conflict(const MrHyper *hyper)
+{
+	bool		softmax = hyper->loss == MR_LOSS_SOFTMAX;
+
+	if (softmax && (hyper->sampling == MR_SAMPLING_HARDEST || hyper->sampling == MR_SAMPLING_TWO_STAGE))
+		return "the softmax loss samples its negatives by \"full\", \"uniform\" or \"popularity\"";
+	if (!softmax && hyper->sampling == MR_SAMPLING_FULL)
+		return "the hinge losses sample their negatives and cannot use \"full\"";
+	if (!softmax && hyper->tower == MR_TOWER_POOLED)
+		return "the pooled user tower needs the softmax loss";
+	if (!softmax && hyper->item_bias)
+		return "an item bias needs the softmax loss";
+	if (hyper->loss != MR_LOSS_CML && hyper->rank_weight)
+		return "the rank weight needs the loss \"cml\"";
+	if (hyper->item_bias && hyper->dimensions < 2)
+		return "an item bias takes one of the dimensions, so that at least 2 are needed";
+	if (softmax && hyper->covariance > 0)
+		return "the covariance regulariser needs a hinge loss";
+	return NULL;
+}

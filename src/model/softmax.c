@@ -1,0 +1,386 @@
+/*
+ * softmax.c
+ *		Epoch of the softmax loss: users, halves, steps.
+ *
+ * With logits  z_i = -|u - v_i|^2 / T + b_i  the loss of a target t of user u is
+ *
+ *		l(u, t) = log(exp(z_t) + SUM over negatives j of exp(z_j)) - z_t,
+ *
+ * weighted by the interaction's weight.  The negatives are the items that the
+ * user has no interaction with: other positives of the user, whether target or
+ * pooled, are not in the denominator.
+ *
+ * A user is visited once an epoch.  Free tower: all positives are targets.
+ * Pooled tower: a random half of the positives is pooled into the user's point
+ * u = normalise(SUM v), the other half are targets, so that a target is never in
+ * the history that must find it.  (With an odd number, the larger half is drawn.)
+ * A user with a single positive has nothing left to pool: u = 0, and only the
+ * item's bias learns from the visit.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "model/trainer_state.h"
+
+/* Floats of the buffer of logits; bounds its memory to 16 MB unless items are very many. */
+#define GROUP_FLOATS (4 * 1024 * 1024)
+#define GROUP_MIN_ROWS 16
+#define GROUP_MIN_PAIRS 65536
+#define TILE_COLUMNS 512
+
+/* rows * stride at most this: a product of one tile then takes well under 50 ms. */
+#define PRODUCT_LIMIT (1024 * 1024)
+
+/* Rows of work between two polls. */
+#define POLL_ROWS 2048
+
+/* Take the scratch memory from the arena. */
+void
+mr_softmax_layout(MrTrainer *t, MrArena *arena)
+{
+	MrSoftmax  *s = &t->softmax;
+	const MrInteractions *x = t->x;
+	int64_t		longest = 0;
+	int64_t		rows;
+	size_t		row_size = t->stride * sizeof(float);
+
+	for (int32_t u = 0; u < x->n_users; u++)
+		if (x->user_start[u + 1] - x->user_start[u] > longest)
+			longest = x->user_start[u + 1] - x->user_start[u];
+	s->group_pairs = longest > GROUP_MIN_PAIRS ? longest : GROUP_MIN_PAIRS;
+	if (s->group_pairs > x->n_pairs)
+		s->group_pairs = x->n_pairs;
+	s->n_columns = t->sampled ? t->hyper.negatives : x->n_items;
+	s->tile_columns = TILE_COLUMNS;
+	s->n_tiles = (int32_t) (((int64_t) s->n_columns + TILE_COLUMNS - 1) / TILE_COLUMNS);
+	rows = GROUP_FLOATS / ((int64_t) s->n_tiles * TILE_COLUMNS);
+	if (rows < GROUP_MIN_ROWS)
+		rows = GROUP_MIN_ROWS;
+	if (rows > t->hyper.batch_size)
+		rows = t->hyper.batch_size;
+	if (rows > t->n_active)
+		rows = t->n_active;
+	if (rows > PRODUCT_LIMIT / t->stride)
+		rows = PRODUCT_LIMIT / t->stride;
+	s->group_rows = (int32_t) rows;
+
+	s->weight = mr_arena_take(arena, (size_t) s->n_tiles * rows, TILE_COLUMNS * sizeof(float));
+	s->user = mr_arena_take(arena, rows, row_size);
+	s->scaled = mr_arena_take(arena, rows, row_size);
+	s->back = mr_arena_take(arena, rows, row_size);
+	s->inverse_norm = mr_arena_take(arena, rows, sizeof(float));
+	s->shift = mr_arena_take(arena, rows, sizeof(float));
+	s->factor = mr_arena_take(arena, rows, sizeof(float));
+	s->sum = mr_arena_take(arena, rows, sizeof(double));
+	s->row_user = mr_arena_take(arena, rows, sizeof(int32_t));
+	s->row_pair = mr_arena_take(arena, rows + 1, sizeof(int64_t));
+	s->row_next = mr_arena_take(arena, rows, sizeof(int64_t));
+	s->row_input = mr_arena_take(arena, rows, sizeof(int64_t));
+	s->is_target = mr_arena_take(arena, s->group_pairs, sizeof(uint8_t));
+	s->target_logit = mr_arena_take(arena, s->group_pairs, sizeof(float));
+	s->target_exp = mr_arena_take(arena, s->group_pairs, sizeof(float));
+	s->column = mr_arena_take(arena, s->group_pairs, sizeof(int32_t));
+	s->input = mr_arena_take(arena, s->group_pairs, sizeof(int32_t));
+	if (t->sampled)
+	{
+		s->drawn = mr_arena_take(arena, t->hyper.negatives, sizeof(int32_t));
+		s->column_of = mr_arena_take(arena, x->n_items, sizeof(int32_t));
+		s->column_point = mr_arena_take(arena, t->hyper.negatives, row_size);
+		s->column_gradient = mr_arena_take(arena, t->hyper.negatives, row_size);
+	}
+}
+
+/*
+ * The extra coordinate of an item's point: the products compute
+ * (2/T) (u.v + extra), which is the logit up to a constant of the user.
+ */
+static void
+refresh_extra(MrTrainer *t, int32_t item)
+{
+	float	   *hat = t->items.hat + (size_t) item * t->stride;
+	float		extra = 0;
+
+	if (!t->extra)
+		return;
+	if (t->bias)
+		extra = (float) (t->hyper.temperature / 2) * t->bias[item];
+	if (t->hyper.constraint != MR_CONSTRAINT_SPHERE)
+	{
+		const float *value = t->items.value + (size_t) item * t->stride;
+
+		extra -= 0.5f * t->math->dot(value, value, t->stride);
+	}
+	hat[t->width] = extra;
+}
+
+/* All items' extra coordinates, after points or biases were set from outside. */
+void
+mr_softmax_refresh(MrTrainer *t)
+{
+	for (int32_t i = 0; i < t->x->n_items; i++)
+		refresh_extra(t, i);
+}
+
+/* Biases start at 0. */
+void
+mr_softmax_start(MrTrainer *t)
+{
+	int32_t		n_items = t->x->n_items;
+
+	if (t->bias)
+	{
+		memset(t->bias, 0, n_items * sizeof(float));
+		memset(t->bias_first, 0, n_items * sizeof(float));
+		memset(t->bias_second, 0, n_items * sizeof(float));
+	}
+	mr_softmax_refresh(t);
+	if (t->sampled)
+	{
+		t->softmax.n_columns = 0;	/* nothing drawn yet */
+		for (int32_t i = 0; i < n_items; i++)
+			t->softmax.column_of[i] = -1;
+	}
+}
+
+/* The bias's own step; its clock is the item's, read before the item's step. */
+static void
+step_bias(MrTrainer *t, const MrStep *step, int32_t item, float gradient)
+{
+	float		rate = (float) step->rate * MR_BIAS_RATE;
+
+	if (t->hyper.optimizer == MR_OPTIMIZER_ADAM)
+	{
+		float		first = t->bias_first[item] = MR_ADAM_BETA1 * t->bias_first[item] + (1 - MR_ADAM_BETA1) * gradient;
+		float		second = t->bias_second[item] = MR_ADAM_BETA2 * t->bias_second[item] +
+			(1 - MR_ADAM_BETA2) * gradient * gradient;
+		float		correction1 = 1 - t->items.power1[item] * MR_ADAM_BETA1;
+		float		correction2 = 1 - t->items.power2[item] * MR_ADAM_BETA2;
+
+		t->bias[item] -= rate * first / correction1 / (sqrtf(second / correction2) + MR_ADAM_EPSILON);
+	}
+	else if (t->hyper.optimizer == MR_OPTIMIZER_ADAGRAD)
+	{
+		float		second = t->bias_second[item] += gradient * gradient;
+
+		t->bias[item] -= rate * gradient / (sqrtf(second + MR_ADAGRAD_START) + MR_ADAM_EPSILON);
+	}
+	else
+		t->bias[item] -= rate * gradient;
+}
+
+/*
+ * Take the item's gradient, as the products left it, to point and bias.  Its
+ * extra coordinate holds (2/T) SUM of dL/dz, from which come the bias's gradient
+ * and, off the sphere, that of the -|v|^2/T in the logit.
+ */
+void
+mr_softmax_step_item(MrTrainer *t, const MrStep *step, int32_t item)
+{
+	size_t		at = (size_t) item * t->stride;
+	float	   *gradient = t->items.gradient + at;
+
+	if (t->extra)
+	{
+		float		extra = gradient[t->width];
+
+		gradient[t->width] = 0;
+		if (t->bias)
+			step_bias(t, step, item, extra * (float) (t->hyper.temperature / 2));
+		if (t->hyper.constraint != MR_CONSTRAINT_SPHERE)
+			t->math->axpy(gradient, -extra, t->items.value + at, t->stride);
+	}
+	mr_points_step(&t->items, t->math, step, item, gradient);
+	refresh_extra(t, item);
+}
+
+/* Step every item that has a gradient. */
+static MrStatus
+step_items(MrTrainer *t, const MrStep *step, MrPoll poll, void *arg)
+{
+	MrPoints   *items = &t->items;
+	int32_t		n = t->sampled ? items->n_touched : items->n;
+
+	for (int32_t i = 0; i < n; i++)
+	{
+		int32_t		item = t->sampled ? items->touched[i] : i;
+
+		if (i % POLL_ROWS == 0 && poll && poll(arg))
+			return MR_STOPPED;
+		mr_softmax_step_item(t, step, item);
+		if (t->sampled)
+			items->is_touched[item] = 0;
+	}
+	items->n_touched = 0;
+	return MR_OK;
+}
+
+/* Which positives are targets and which are pooled; the latter are packed into input. */
+static void
+split_history(MrTrainer *t, int64_t first, int64_t at, int64_t n)
+{
+	MrSoftmax  *s = &t->softmax;
+	int64_t		pooled = 0;
+	int64_t		left;
+
+	if (t->hyper.tower == MR_TOWER_POOLED && n > 1)
+		left = n / 2 + ((n & 1) && (mr_rng_next(&t->rng) >> 63));
+	else
+		left = 0;
+	for (int64_t i = 0; i < n; i++)
+	{
+		bool		take = left > 0 && (int64_t) mr_rng_below64(&t->rng, n - i) < left;
+
+		s->is_target[at + i] = !take;
+		if (take)
+		{
+			s->input[at + pooled++] = t->x->items[first + i];
+			left--;
+		}
+	}
+	s->row_input[s->n_rows] = pooled;
+}
+
+/* u = normalise(SUM of the pooled items' points); 0 if nothing is pooled. */
+static MrStatus
+pool_row(MrTrainer *t, int32_t row, int64_t at, MrPoll poll, void *arg)
+{
+	MrSoftmax  *s = &t->softmax;
+	float	   *user = s->user + (size_t) row * t->stride;
+	float	   *part = s->back + (size_t) row * t->stride;
+	int64_t		n = s->row_input[row];
+	float		square;
+
+	memset(user, 0, t->stride * sizeof(float));
+	for (int64_t i = 0; i < n; i += GROUP_MIN_PAIRS)
+	{
+		size_t		count = n - i < GROUP_MIN_PAIRS ? n - i : GROUP_MIN_PAIRS;
+
+		if (poll && poll(arg))
+			return MR_STOPPED;
+		t->math->gather_sum(part, t->items.hat, t->stride, s->input + at + i, count);
+		t->math->axpy(user, 1.0f, part, t->stride);
+	}
+	if (t->extra)
+		user[t->width] = 0;
+	square = t->math->dot(user, user, t->stride);
+	s->inverse_norm[row] = square > 0 ? 1.0f / sqrtf(square) : 0;
+	t->math->scale(user, s->inverse_norm[row], user, t->stride);
+	return MR_OK;
+}
+
+/*
+ * Set up the next group: users active[*next ..) of the batch that ends at `end`,
+ * as many as fit.  Returns the number of rows in *rows.
+ */
+static MrStatus
+fill_group(MrTrainer *t, int32_t *next, int32_t end, int32_t *rows, MrPoll poll, void *arg)
+{
+	MrSoftmax  *s = &t->softmax;
+	const MrInteractions *x = t->x;
+	int64_t		at = 0;
+
+	s->n_rows = 0;
+	while (*next < end && s->n_rows < s->group_rows)
+	{
+		int32_t		user = (int32_t) t->active[*next];
+		int64_t		first = x->user_start[user];
+		int64_t		n = x->user_start[user + 1] - first;
+		float	   *point = s->user + (size_t) s->n_rows * t->stride;
+
+		if (at + n > s->group_pairs)
+			break;
+		s->row_user[s->n_rows] = user;
+		s->row_pair[s->n_rows] = at;
+		split_history(t, first, at, n);
+		for (int64_t i = 0; i < n; i++)
+			s->column[at + i] = t->sampled ? s->column_of[x->items[first + i]] : x->items[first + i];
+		if (t->hyper.tower == MR_TOWER_FREE)
+			memcpy(point, t->users.hat + (size_t) user * t->stride, t->stride * sizeof(float));
+		else if (pool_row(t, s->n_rows, at, poll, arg) != MR_OK)
+			return MR_STOPPED;
+		if (t->extra)
+			point[t->width] = 1;
+		at += n;
+		s->n_rows++;
+		(*next)++;
+	}
+	s->row_pair[s->n_rows] = at;
+	*rows = s->n_rows;
+	return MR_OK;
+}
+
+/*
+ * Take the gradients of the group's users to their own points, or through the
+ * pooling to the items of their histories.
+ */
+static void
+step_users(MrTrainer *t, const MrStep *step, int32_t rows)
+{
+	MrSoftmax  *s = &t->softmax;
+
+	for (int32_t row = 0; row < rows; row++)
+	{
+		float	   *gradient = s->back + (size_t) row * t->stride;
+		float	   *user = s->user + (size_t) row * t->stride;
+		float		radial;
+
+		if (t->extra)
+			gradient[t->width] = user[t->width] = 0;
+		if (t->hyper.tower == MR_TOWER_FREE)
+		{
+			mr_points_step(&t->users, t->math, step, s->row_user[row], gradient);
+			continue;
+		}
+		radial = t->math->dot(gradient, user, t->stride);
+		t->math->axpy(gradient, -radial, user, t->stride);
+		t->math->scale(gradient, s->inverse_norm[row], gradient, t->stride);
+		for (int64_t i = 0; i < s->row_input[row]; i++)
+			t->math->axpy(mr_points_touch(&t->items, s->input[s->row_pair[row] + i]), 1.0f,
+						  gradient, t->stride);
+	}
+}
+
+/*
+ * One epoch: all users in random order, hyper.batch_size of them per step of the
+ * items.  The gradient is that of the mean loss of a target of an average batch,
+ * so that every pair counts the same, whatever batch it falls into.
+ */
+MrStatus
+mr_softmax_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result)
+{
+	MrSoftmax  *s = &t->softmax;
+	int32_t		batch = t->hyper.batch_size < t->n_active ? t->hyper.batch_size : t->n_active;
+	double		scale = (double) t->n_active / ((double) t->n_active_pairs * batch);
+	double		loss = 0;
+	double		weight = 0;
+
+	if (mr_trainer_shuffle(t, t->active, t->n_active, poll, arg) != MR_OK)
+		return MR_STOPPED;
+	for (int32_t next = 0; next < t->n_active;)
+	{
+		int32_t		end = t->n_active - next < t->hyper.batch_size ? t->n_active : next + t->hyper.batch_size;
+		MrStep		step = mr_trainer_step_now(t);
+
+		if (t->sampled)
+			mr_softmax_draw(t);
+		while (next < end)
+		{
+			int32_t		rows;
+
+			if (fill_group(t, &next, end, &rows, poll, arg) != MR_OK ||
+				mr_softmax_group(t, rows, scale, poll, arg, &loss, &weight) != MR_OK)
+				return MR_STOPPED;
+			for (int64_t i = 0; i < s->row_pair[rows]; i++)
+				result->positives += s->is_target[i];
+			result->negatives += (int64_t) rows * s->n_columns;
+			step_users(t, &step, rows);
+		}
+		if (t->sampled)
+			mr_softmax_scatter(t);
+		if (step_items(t, &step, poll, arg) != MR_OK)
+			return MR_STOPPED;
+		t->step++;
+	}
+	result->loss = weight > 0 ? loss / weight : 0;
+	return MR_OK;
+}

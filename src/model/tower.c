@@ -1,0 +1,108 @@
+/*
+ * tower.c
+ *		The user tower of a version: its stored form, and pooling.
+ *
+ * Stored form, MR_TOWER_BYTES long, integers little-endian:
+ *		OFFSET	SIZE	DESCRIPTION
+ *		0		4		magic "MRtw"
+ *		4		2		format, 1
+ *		6		1		kind: 0 pooled, 1 free
+ *		7		1		flags: 1 item bias, 2 sphere, 4 ball
+ *		8		4		dimensions of a stored point, the bias coordinate counted
+ *		12		4		0, reserved
+ * Readers refuse what they do not know, so that a later form is never misread.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "model/tower.h"
+
+#define TOWER_FORMAT 1
+#define TOWER_FLAG_BIAS 1
+#define TOWER_FLAG_SPHERE 2
+#define TOWER_FLAG_BALL 4
+#define TOWER_FLAGS_KNOWN 7
+#define TOWER_MAX_DIMENSIONS 16000
+
+static const uint8_t tower_magic[4] = {'M', 'R', 't', 'w'};
+
+/* Write the stored form. */
+void
+mr_tower_write(const MrTower *tower, uint8_t bytes[MR_TOWER_BYTES])
+{
+	uint32_t	dimensions = (uint32_t) tower->dimensions;
+
+	memset(bytes, 0, MR_TOWER_BYTES);
+	memcpy(bytes, tower_magic, sizeof(tower_magic));
+	bytes[4] = TOWER_FORMAT;
+	bytes[6] = tower->kind == MR_TOWER_FREE;
+	bytes[7] = (tower->item_bias ? TOWER_FLAG_BIAS : 0) |
+		(tower->sphere ? TOWER_FLAG_SPHERE : 0) | (tower->ball ? TOWER_FLAG_BALL : 0);
+	for (int i = 0; i < 4; i++)
+		bytes[8 + i] = (uint8_t) (dimensions >> (8 * i));
+}
+
+/* Read the stored form; false, and *tower untouched, if it is not one. */
+bool
+mr_tower_read(MrTower *tower, const uint8_t *bytes, size_t n)
+{
+	uint32_t	dimensions = 0;
+	bool		bias;
+
+	if (n != MR_TOWER_BYTES || memcmp(bytes, tower_magic, sizeof(tower_magic)) != 0)
+		return false;
+	if (bytes[4] != TOWER_FORMAT || bytes[5] != 0 || bytes[6] > 1 || (bytes[7] & ~TOWER_FLAGS_KNOWN) != 0)
+		return false;
+	if ((bytes[7] & TOWER_FLAG_SPHERE) && (bytes[7] & TOWER_FLAG_BALL))
+		return false;
+	for (int i = 0; i < 4; i++)
+	{
+		dimensions |= (uint32_t) bytes[8 + i] << (8 * i);
+		if (bytes[12 + i] != 0)
+			return false;
+	}
+	bias = (bytes[7] & TOWER_FLAG_BIAS) != 0;
+	if (dimensions < (bias ? 2 : 1) || dimensions > TOWER_MAX_DIMENSIONS)
+		return false;
+	tower->kind = bytes[6] ? MR_TOWER_FREE : MR_TOWER_POOLED;
+	tower->item_bias = bias;
+	tower->sphere = (bytes[7] & TOWER_FLAG_SPHERE) != 0;
+	tower->ball = (bytes[7] & TOWER_FLAG_BALL) != 0;
+	tower->dimensions = (int32_t) dimensions;
+	return true;
+}
+
+/*
+ * Pool points of liked items into a user's point.
+ *
+ * items	[n][dimensions] stored item points; n may be 0
+ * sum		[dimensions] running sum, zeroed by the caller before the first call
+ * point	[dimensions] the user's point of all items added so far, or NULL: only add
+ *
+ * A history may so be given in pieces: point NULL for all but the last.  The sum
+ * is in double precision, so that the order of a history hardly matters.  Returns
+ * false, and a point of zeroes, if there is no direction: no items, or items that
+ * cancel out.
+ */
+bool
+mr_tower_pool(const MrTower *tower, const float *items, int64_t n, double *sum, float *point)
+{
+	int32_t		dimensions = tower->dimensions;
+	int32_t		width = dimensions - (tower->item_bias ? 1 : 0);
+	double		square = 0;
+	double		inverse;
+
+	for (int64_t row = 0; row < n; row++)
+		for (int32_t i = 0; i < width; i++)
+			sum[i] += items[row * dimensions + i];
+	if (point == NULL)
+		return true;
+	for (int32_t i = 0; i < width; i++)
+		square += sum[i] * sum[i];
+	inverse = square > 0 && isfinite(square) ? 1.0 / sqrt(square) : 0.0;
+	for (int32_t i = 0; i < width; i++)
+		point[i] = (float) (sum[i] * inverse);
+	if (tower->item_bias)
+		point[width] = 0;
+	return inverse > 0;
+}

@@ -1,0 +1,45 @@
+/*
+ * tower.h
+ *		How a version makes a user's point: stored with the version, read by the
+ *		queries.
+ *
+ * A stored point has `dimensions` coordinates.  With a bias the last one holds
+ * sqrt(T * (b_max - b_i)) for an item and 0 for a user, so that the ranking by
+ * plain Euclidean distance is the ranking by -d^2 / T + b_i.
+ *
+ *		item   | x_1 ... x_D'                | sqrt(T (b_max - b)) |
+ *		user   | u_1 ... u_D'                | 0                   |
+ *
+ * Pooled tower:  u = normalise(SUM over the liked items of x), 0 if there is none.
+ */
+#ifndef MR_TOWER_H
+#define MR_TOWER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum MrTowerKind
+{
+	MR_TOWER_POOLED,			/* the user's point is pooled from the liked items' points */
+	MR_TOWER_FREE				/* the user has a learned point */
+} MrTowerKind;
+
+typedef struct MrTower
+{
+	MrTowerKind kind;
+	bool		item_bias;		/* the last coordinate is the bias */
+	bool		sphere;			/* points lie on the unit sphere (without the bias) */
+	bool		ball;			/* points lie in the unit ball */
+	int32_t		dimensions;
+} MrTower;
+
+/* Bytes of a tower in the version's storage; little-endian, see tower.c. */
+#define MR_TOWER_BYTES 16
+
+/* tower.c */
+extern void mr_tower_write(const MrTower *tower, uint8_t bytes[MR_TOWER_BYTES]);
+extern bool mr_tower_read(MrTower *tower, const uint8_t *bytes, size_t n);
+extern bool mr_tower_pool(const MrTower *tower, const float *items, int64_t n, double *sum, float *point);
+
+#endif							/* MR_TOWER_H */

@@ -1,0 +1,288 @@
+/*
+ * trainer.c
+ *		The trainer's memory, start and epochs (see trainer.h).
+ *
+ * The memory is laid out by one function that runs twice: over no memory, to
+ * count the bytes, and over the caller's, to place the pieces.  So the count is
+ * exact by construction.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "math/gemm.h"
+#include "model/trainer_state.h"
+
+/* Every piece starts on a cache line. */
+#define ARENA_ALIGNMENT 64
+
+/* Rows beyond this would not be addressable by the 32-bit sizes of BLAS. */
+#define MAX_STRIDE 65536
+
+/* Work between two polls. */
+#define POLL_ROWS 1024
+#define POLL_SWAPS 262144
+
+/*
+ * The next `count` elements of `size` bytes; NULL while counting.  An overflow
+ * of size_t is remembered in the arena.
+ */
+void *
+mr_arena_take(MrArena *arena, size_t count, size_t size)
+{
+	size_t		bytes;
+	size_t		start = arena->used;
+
+	if (__builtin_mul_overflow(count, size, &bytes) ||
+		__builtin_add_overflow(bytes, ARENA_ALIGNMENT - 1, &bytes) ||
+		__builtin_add_overflow(start, bytes & ~(size_t) (ARENA_ALIGNMENT - 1), &arena->used))
+	{
+		arena->overflow = true;
+		return NULL;
+	}
+	return arena->base != NULL ? arena->base + start : NULL;
+}
+
+/* Sizes that follow from the hyper-parameters and the data. */
+static void
+set_sizes(MrTrainer *t, const MrHyper *hyper, const MrInteractions *x)
+{
+	bool		softmax = hyper->loss == MR_LOSS_SOFTMAX;
+
+	memset(t, 0, sizeof(*t));
+	t->hyper = *hyper;
+	t->x = x;
+	t->math = mr_rowmath();
+	t->width = hyper->dimensions - (softmax && hyper->item_bias ? 1 : 0);
+	t->sampled = softmax && hyper->sampling != MR_SAMPLING_FULL;
+	t->extra = softmax && (hyper->item_bias || t->sampled || hyper->constraint != MR_CONSTRAINT_SPHERE);
+	t->gemm_width = t->width + (t->extra ? 1 : 0);
+	t->stride = (t->gemm_width + MR_ROW_PAD - 1) / MR_ROW_PAD * MR_ROW_PAD;
+	for (int32_t u = 0; u < x->n_users; u++)
+		if (x->user_start[u + 1] > x->user_start[u])
+			t->n_active++;
+	t->n_active_pairs = x->n_pairs;
+	if (softmax)
+		t->steps_per_epoch = ((int64_t) t->n_active + hyper->batch_size - 1) / hyper->batch_size;
+	else
+		t->steps_per_epoch = (x->n_pairs + hyper->batch_size - 1) / hyper->batch_size;
+}
+
+/* Place everything, or count it when the arena has no base. */
+static void
+lay_out(MrTrainer *t, MrArena *arena)
+{
+	bool		softmax = t->hyper.loss == MR_LOSS_SOFTMAX;
+	int			hinge_flags = MR_POINTS_GRADIENT | MR_POINTS_SPARSE | MR_POINTS_DRIFT;
+	size_t		n_items = t->x->n_items;
+
+	t->active = mr_arena_take(arena, t->n_active, sizeof(uint32_t));
+	t->item_count = mr_arena_take(arena, n_items, sizeof(int32_t));
+	mr_points_layout(&t->items, arena, t->x->n_items, t->width, t->stride, &t->hyper,
+					 softmax ? MR_POINTS_OWN_HAT | MR_POINTS_GRADIENT | (t->sampled ? MR_POINTS_SPARSE : 0) : hinge_flags);
+	if (t->hyper.tower == MR_TOWER_FREE)
+		mr_points_layout(&t->users, arena, t->x->n_users, t->width, t->stride, &t->hyper,
+						 softmax ? 0 : hinge_flags);
+	if (softmax && t->hyper.item_bias)
+	{
+		t->bias = mr_arena_take(arena, n_items, sizeof(float));
+		t->bias_first = mr_arena_take(arena, n_items, sizeof(float));
+		t->bias_second = mr_arena_take(arena, n_items, sizeof(float));
+	}
+	if (t->hyper.sampling == MR_SAMPLING_POPULARITY || t->hyper.sampling == MR_SAMPLING_TWO_STAGE)
+		mr_alias_layout(&t->alias, arena, t->x->n_items);
+	t->export_row = mr_arena_take(arena, 2, t->stride * sizeof(float));
+	if (softmax)
+		mr_softmax_layout(t, arena);
+	else
+		mr_hinge_layout(t, arena);
+}
+
+/*
+ * Bytes of memory that mr_trainer_init() needs; SIZE_MAX if the count overflows
+ * or the sizes are beyond what the trainer can address.
+ */
+size_t
+mr_trainer_bytes(const MrHyper *hyper, const MrInteractions *x)
+{
+	MrTrainer	t;
+	MrArena		arena = {NULL, 0, false};
+
+	set_sizes(&t, hyper, x);
+	if (t.stride > MAX_STRIDE)
+		return SIZE_MAX;
+	mr_arena_take(&arena, 1, ARENA_ALIGNMENT - 1);	/* the caller's block may start anywhere */
+	mr_arena_take(&arena, 1, sizeof(MrTrainer));
+	lay_out(&t, &arena);
+	return arena.overflow ? SIZE_MAX : arena.used;
+}
+
+/* Is there a user who does not like every item? */
+static bool
+has_negative(const MrInteractions *x)
+{
+	for (int32_t u = 0; u < x->n_users; u++)
+	{
+		int64_t		n = x->user_start[u + 1] - x->user_start[u];
+
+		if (n > 0 && n < x->n_items)
+			return true;
+	}
+	return false;
+}
+
+/* The list of users with a positive, and how often each item is liked. */
+static MrStatus
+count_interactions(MrTrainer *t, MrPoll poll, void *arg)
+{
+	const MrInteractions *x = t->x;
+	int32_t		n = 0;
+
+	memset(t->item_count, 0, x->n_items * sizeof(int32_t));
+	for (int32_t u = 0; u < x->n_users; u++)
+	{
+		if (u % POLL_ROWS == 0 && poll && poll(arg))
+			return MR_STOPPED;
+		if (x->user_start[u + 1] > x->user_start[u])
+			t->active[n++] = (uint32_t) u;
+		for (int64_t p = x->user_start[u]; p < x->user_start[u + 1]; p++)
+			t->item_count[x->items[p]]++;
+	}
+	return MR_OK;
+}
+
+/*
+ * Start a training in the caller's memory (any alignment, `bytes` long).  x must
+ * live as long as the trainer; the memory may simply be freed at any time.
+ *
+ * Returns NULL with *status
+ *		MR_OUT_OF_MEMORY	bytes is less than mr_trainer_bytes()
+ *		MR_NO_NEGATIVE		no interaction, or every user likes every item
+ *		MR_NO_BLAS			matrix products are not available: ask mr_gemm_load() why
+ */
+MrTrainer *
+mr_trainer_init(void *memory, size_t bytes, const MrHyper *hyper,
+				const MrInteractions *x, MrStatus *status)
+{
+	MrArena		arena = {NULL, 0, false};
+	size_t		needed = mr_trainer_bytes(hyper, x);
+	MrTrainer  *t;
+
+	if (needed == SIZE_MAX || bytes < needed)
+		*status = MR_OUT_OF_MEMORY;
+	else if (!has_negative(x))
+		*status = MR_NO_NEGATIVE;
+	else if (mr_gemm_load() != NULL)
+		*status = MR_NO_BLAS;
+	else
+		*status = MR_OK;
+	if (*status != MR_OK)
+		return NULL;
+
+	arena.base = (char *) (((uintptr_t) memory + ARENA_ALIGNMENT - 1) & ~(uintptr_t) (ARENA_ALIGNMENT - 1));
+	t = mr_arena_take(&arena, 1, sizeof(MrTrainer));
+	set_sizes(t, hyper, x);
+	lay_out(t, &arena);
+	return t;
+}
+
+/*
+ * Fill the memory: counts, random points.  Done by the first epoch (or export)
+ * and not by mr_trainer_init(), because it takes time and so must poll.
+ */
+MrStatus
+mr_trainer_start(MrTrainer *t, MrPoll poll, void *arg)
+{
+	if (t->started)
+		return MR_OK;
+	mr_rng_seed(&t->rng, t->hyper.seed);
+	if (count_interactions(t, poll, arg) != MR_OK)
+		return MR_STOPPED;
+	if (t->alias.n > 0)
+		t->popularity_sum = mr_alias_fill(&t->alias, t->item_count, t->hyper.popularity_exponent);
+	if (mr_points_start(&t->items, &t->rng, t->hyper.init_deviation, poll, arg) != MR_OK)
+		return MR_STOPPED;
+	if (t->hyper.tower == MR_TOWER_FREE &&
+		mr_points_start(&t->users, &t->rng, t->hyper.init_deviation, poll, arg) != MR_OK)
+		return MR_STOPPED;
+	if (t->hyper.loss == MR_LOSS_SOFTMAX)
+		mr_softmax_start(t);
+	else if (mr_hinge_start(t, poll, arg) != MR_OK)
+		return MR_STOPPED;
+	t->started = true;
+	return MR_OK;
+}
+
+/* Every order of the values equally likely, as mr_rng_shuffle(), with polling. */
+MrStatus
+mr_trainer_shuffle(MrTrainer *t, uint32_t *values, uint32_t n, MrPoll poll, void *arg)
+{
+	for (uint32_t i = n; i > 1; i--)
+	{
+		uint32_t	j = mr_rng_below(&t->rng, i);
+		uint32_t	swap = values[i - 1];
+
+		if (i % POLL_SWAPS == 0 && poll && poll(arg))
+			return MR_STOPPED;
+		values[i - 1] = values[j];
+		values[j] = swap;
+	}
+	return MR_OK;
+}
+
+/* Learning rate and weight decay of the current step. */
+MrStep
+mr_trainer_step_now(const MrTrainer *t)
+{
+	double		total = (double) t->steps_per_epoch * t->hyper.epochs;
+	MrStep		step;
+
+	step.number = t->step + 1;
+	step.rate = t->hyper.learning_rate;
+	step.weight_decay = t->hyper.weight_decay;
+	if (t->hyper.learning_rate_decay)
+	{
+		double		left = 1.0 - t->step / total;
+
+		step.rate *= left > 0 ? left : 0;
+	}
+	return step;
+}
+
+/*
+ * One epoch: every positive once (softmax with a pooled user: every user once,
+ * half of the positives).  poll may be NULL.
+ *
+ * Returns MR_OK, MR_STOPPED when poll() said so, or MR_DIVERGED when the loss is
+ * not finite; after the last two the trainer is of no further use.
+ */
+MrStatus
+mr_trainer_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result)
+{
+	MrStatus	status;
+
+	memset(result, 0, sizeof(*result));
+	status = mr_trainer_start(t, poll, arg);
+	if (status != MR_OK)
+		return status;
+	result->learning_rate = mr_trainer_step_now(t).rate;
+	if (t->hyper.loss == MR_LOSS_SOFTMAX)
+		status = mr_softmax_epoch(t, poll, arg, result);
+	else
+		status = mr_hinge_epoch(t, poll, arg, result);
+	if (status != MR_OK)
+		return status;
+	t->epoch++;
+	return isfinite(result->loss) ? MR_OK : MR_DIVERGED;
+}
+
+/* How the exported points are to be read; stored with the version. */
+void
+mr_trainer_describe(const MrTrainer *t, MrTower *tower)
+{
+	memset(tower, 0, sizeof(*tower));
+	tower->kind = t->hyper.tower;
+	tower->item_bias = t->bias != NULL;
+	tower->sphere = t->hyper.constraint == MR_CONSTRAINT_SPHERE;
+	tower->ball = t->hyper.constraint == MR_CONSTRAINT_BALL;
+	tower->dimensions = t->hyper.dimensions;
+}

@@ -1,0 +1,142 @@
+/*
+ * trainer.h
+ *		The trainer core: interactions in, points out.
+ *
+ * Pure C over math/: no PostgreSQL type, no allocation, no jump, no thread.
+ * The caller gives the memory, drives the epochs one by one and may stop at
+ * any time:
+ *
+ *		mr_recipe_fill(&hyper, set, &x)			what is not set, from the data
+ *		bytes = mr_trainer_bytes(&hyper, &x)	check against the limit
+ *		t = mr_trainer_init(memory, bytes, &hyper, &x)
+ *		while (epoch < hyper.epochs)
+ *			status = mr_trainer_epoch(t, poll, arg, &result)
+ *		mr_trainer_export(t, users, items)
+ *
+ * With one seed, two runs on one machine give the same points bit for bit.
+ */
+#ifndef MR_TRAINER_H
+#define MR_TRAINER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/interactions.h"
+#include "model/tower.h"
+
+typedef enum MrLoss
+{
+	MR_LOSS_SOFTMAX,			/* softmax over -d^2 / temperature + item bias */
+	MR_LOSS_CML,				/* squared hinge, rank weight (Hsieh et al. 2017) */
+	MR_LOSS_TRIPLET				/* unsquared hinge (arXiv 2411.06374) */
+} MrLoss;
+
+typedef enum MrSampling
+{
+	MR_SAMPLING_FULL,			/* softmax: every item that is not positive */
+	MR_SAMPLING_UNIFORM,
+	MR_SAMPLING_POPULARITY,		/* p ~ count ^ popularity_exponent */
+	MR_SAMPLING_HARDEST,		/* the nearest of `negatives` uniform draws */
+	MR_SAMPLING_TWO_STAGE		/* arXiv 1909.10912 */
+} MrSampling;
+
+typedef enum MrConstraint
+{
+	MR_CONSTRAINT_SPHERE,		/* points normalised inside the loss */
+	MR_CONSTRAINT_BALL,			/* clipped to radius 1 after each step */
+	MR_CONSTRAINT_NONE
+} MrConstraint;
+
+typedef enum MrOptimizer
+{
+	MR_OPTIMIZER_ADAM,
+	MR_OPTIMIZER_ADAGRAD,
+	MR_OPTIMIZER_SGD
+} MrOptimizer;
+
+typedef enum MrPreset
+{
+	MR_PRESET_NONE,
+	MR_PRESET_CML_PAPER,		/* CML as the paper states it */
+	MR_PRESET_CML_RELEASED,		/* CML as its released code has it */
+	MR_PRESET_TWO_STAGE,		/* arXiv 1909.10912 as its released code has it */
+	MR_PRESET_SEED				/* unsquared triplet of arXiv 2411.06374 */
+} MrPreset;
+
+/*
+ * Every hyper-parameter.  A bit of `set` (1 << MR_HYPER_...) says that the user
+ * gave it; mr_recipe_fill() chooses the others.
+ */
+typedef enum MrHyperField
+{
+	MR_HYPER_LOSS, MR_HYPER_SAMPLING, MR_HYPER_TOWER, MR_HYPER_CONSTRAINT, MR_HYPER_OPTIMIZER,
+	MR_HYPER_DIMENSIONS, MR_HYPER_ITEM_BIAS, MR_HYPER_EPOCHS, MR_HYPER_BATCH_SIZE,
+	MR_HYPER_LEARNING_RATE, MR_HYPER_LEARNING_RATE_DECAY, MR_HYPER_TEMPERATURE, MR_HYPER_MARGIN,
+	MR_HYPER_RANK_WEIGHT, MR_HYPER_NEGATIVES, MR_HYPER_CANDIDATES, MR_HYPER_POPULARITY_EXPONENT,
+	MR_HYPER_COVARIANCE, MR_HYPER_WEIGHT_DECAY, MR_HYPER_PROPAGATION, MR_HYPER_SEED
+} MrHyperField;
+
+typedef struct MrHyper
+{
+	MrPreset	preset;
+	MrLoss		loss;
+	MrSampling	sampling;
+	MrTowerKind tower;			/* pooled or free user point */
+	MrConstraint constraint;
+	MrOptimizer optimizer;
+	int32_t		dimensions;		/* coordinates of a stored point, the bias coordinate counted */
+	bool		item_bias;		/* softmax only: the last coordinate holds the bias */
+	int32_t		epochs;
+	int32_t		batch_size;		/* softmax: users; else: positive pairs */
+	double		learning_rate;
+	bool		learning_rate_decay;	/* falls linearly to 0 over the epochs */
+	double		temperature;
+	double		margin;
+	bool		rank_weight;	/* CML: log(rank + 1), rank estimated by WARP */
+	int32_t		negatives;		/* draws per positive; softmax: shared draws per batch */
+	int32_t		candidates;		/* two-stage: size C of stage 1 */
+	double		popularity_exponent;
+	double		covariance;		/* CML's lambda_c */
+	double		weight_decay;
+	double		propagation;	/* strength of the light propagation step after training, 0: none */
+	double		init_deviation; /* standard deviation of a coordinate at the start; set by the recipe */
+	uint64_t	seed;
+} MrHyper;
+
+typedef enum MrStatus
+{
+	MR_OK = 0,
+	MR_STOPPED,					/* poll() asked to stop */
+	MR_DIVERGED,				/* a loss or a point is not finite */
+	MR_NO_NEGATIVE,				/* every user likes every item: nothing to learn from */
+	MR_OUT_OF_MEMORY,			/* the given memory is smaller than mr_trainer_bytes() */
+	MR_NO_BLAS					/* no matrix products: mr_gemm_load() says why */
+} MrStatus;
+
+/* Called at least every 50 ms of work; true = stop. */
+typedef bool (*MrPoll) (void *arg);
+
+typedef struct MrEpochResult
+{
+	double		loss;			/* mean over the positives of the epoch */
+	int64_t		positives;		/* pairs visited */
+	int64_t		negatives;		/* distances to negatives computed */
+	double		learning_rate;
+} MrEpochResult;
+
+typedef struct MrTrainer MrTrainer;
+
+/* recipe.c */
+extern void mr_recipe_fill(MrHyper *hyper, uint64_t set, const MrInteractions *x);
+extern const char *mr_recipe_conflict(const MrHyper *hyper);
+
+/* trainer.c */
+extern size_t mr_trainer_bytes(const MrHyper *hyper, const MrInteractions *x);
+extern MrTrainer *mr_trainer_init(void *memory, size_t bytes, const MrHyper *hyper,
+								  const MrInteractions *x, MrStatus *status);
+extern MrStatus mr_trainer_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result);
+extern MrStatus mr_trainer_export(MrTrainer *t, MrPoll poll, void *arg, float *users, float *items);
+extern void mr_trainer_describe(const MrTrainer *t, MrTower *tower);
+
+#endif							/* MR_TRAINER_H */

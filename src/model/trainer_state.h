@@ -1,0 +1,231 @@
+/*
+ * trainer_state.h
+ *		The inside of the trainer; nobody but src/model's trainer files and the
+ *		unit tests includes it.
+ *
+ *	trainer.c	memory, start, one epoch, description
+ *	points.c	a matrix of points: constraint, optimiser step
+ *	softmax.c	epoch of the softmax loss, softmax_batch.c its matrix products,
+ *				softmax_shared.c its negatives when items are many
+ *	hinge.c		epoch of the hinge losses (CML, triplet), covariance.c its regulariser
+ *	sampler.c	negatives;  two_stage.c  those of arXiv 1909.10912
+ *	export.c	points out, light propagation
+ */
+#ifndef MR_TRAINER_STATE_H
+#define MR_TRAINER_STATE_H
+
+#include "math/rowmath.h"
+#include "model/trainer.h"
+#include "util/rng.h"
+
+/* Gives out pieces of one block; with base NULL it only counts. */
+typedef struct MrArena
+{
+	char	   *base;
+	size_t		used;
+	bool		overflow;
+} MrArena;
+
+/*
+ * A matrix of points with what the optimiser keeps for each.
+ *
+ * `value` is what is learned, `hat` the point itself: value / |value| on the
+ * sphere, otherwise value.  Losses read `hat` and leave the gradient with respect
+ * to it in `gradient`; mr_points_step() takes it from there to `value`.
+ * All rows are padded (rowmath.h): `stride` floats, the first `width` are used.
+ */
+typedef struct MrPoints
+{
+	int32_t		n;
+	int32_t		width;
+	int32_t		stride;
+	MrConstraint constraint;
+	MrOptimizer optimizer;
+	float	   *value;			/* [n][stride] */
+	float	   *hat;			/* [n][stride]; the same memory as value if hat_is_value */
+	float	   *inverse_norm;	/* [n], sphere only */
+	float	   *first;			/* [n][stride] Adam's mean of gradients */
+	float	   *second;			/* [n][stride] mean (Adam) or sum (AdaGrad) of their squares */
+	float	   *power1;			/* [n] beta1^steps of the row, Adam */
+	float	   *power2;			/* [n] beta2^steps of the row */
+	int32_t    *last_step;		/* [n] step up to which the row drifted, or NULL: see points.c */
+	float	   *no_gradient;	/* [stride] zeroes, with last_step */
+	float	   *gradient;		/* [n][stride] or NULL, zero where not touched */
+	uint8_t    *is_touched;		/* [n] or NULL: the gradient is dense */
+	int32_t    *touched;		/* [n] rows with a gradient in this batch */
+	int32_t		n_touched;
+} MrPoints;
+
+/* The moment of a step. */
+typedef struct MrStep
+{
+	int64_t		number;			/* from 1 */
+	double		rate;
+	double		weight_decay;
+} MrStep;
+
+/* What mr_points_layout() gives to a matrix. */
+#define MR_POINTS_OWN_HAT 1		/* hat is a copy even without normalisation */
+#define MR_POINTS_GRADIENT 2	/* a gradient per row */
+#define MR_POINTS_SPARSE 4		/* a list of touched rows */
+#define MR_POINTS_DRIFT 8		/* Adam moves rows between their gradients, too */
+
+/* Alias table: one draw costs one random number. */
+typedef struct MrAlias
+{
+	int32_t		n;
+	float	   *threshold;		/* [n] */
+	int32_t    *other;			/* [n] */
+} MrAlias;
+
+/*
+ * Scratch of the softmax loss.  A batch of users is handled in groups of at most
+ * group_rows users and group_pairs of their pairs; columns are the items (full)
+ * or the shared negatives (sampled), in tiles of tile_columns.
+ */
+typedef struct MrSoftmax
+{
+	int32_t		group_rows;
+	int64_t		group_pairs;
+	int32_t		tile_columns;
+	int32_t		n_columns;
+	int32_t		n_tiles;
+	int32_t		n_rows;			/* rows of the current group */
+	float	   *weight;			/* [n_tiles][group_rows][tile_columns] logits, then exp, then coefficients */
+	float	   *user;			/* [group_rows][stride] users' points, 1 in the extra coordinate */
+	float	   *scaled;			/* [group_rows][stride] the same times the row's factor */
+	float	   *back;			/* [group_rows][stride] gradients of the users' points */
+	float	   *inverse_norm;	/* [group_rows] of the pooled sums */
+	float	   *shift;			/* [group_rows] taken off the logits before exp */
+	float	   *factor;			/* [group_rows] dL/dlogit = factor * exp(logit - shift) */
+	double	   *sum;			/* [group_rows] SUM over the negatives of exp(logit - shift) */
+	int32_t    *row_user;		/* [group_rows] */
+	int64_t    *row_pair;		/* [group_rows + 1] where the row's pairs start below */
+	int64_t    *row_next;		/* [group_rows] the row's first pair in a later tile */
+	int64_t    *row_input;		/* [group_rows] items pooled */
+	uint8_t    *is_target;		/* [group_pairs] */
+	float	   *target_logit;	/* [group_pairs] */
+	float	   *target_exp;		/* [group_pairs] */
+	int32_t    *column;			/* [group_pairs] column of the pair's item, -1 none */
+	int32_t    *input;			/* [group_pairs] items of the pooled half, packed per row */
+	/* shared negatives, sampled only */
+	int32_t    *drawn;			/* [negatives] */
+	int32_t    *column_of;		/* [n_items], -1: not drawn */
+	float	   *column_point;	/* [negatives][stride] */
+	float	   *column_gradient;	/* [negatives][stride] */
+} MrSoftmax;
+
+/* Scratch of the hinge losses. */
+typedef struct MrHinge
+{
+	uint32_t   *order;			/* [n_pairs] pairs in the order of the epoch */
+	int32_t    *pair_user;		/* [n_pairs] */
+	bool		has_bitmap;
+	uint8_t    *bitmap;			/* [n_users][bitmap_bytes] likes, or NULL if too large */
+	size_t		bitmap_bytes;
+	int32_t    *draws;			/* [negatives] of one positive */
+	float	   *distances;		/* [negatives] the loss's distances to them */
+	/* two-stage */
+	int32_t		n_candidates;
+	int32_t		drawn_candidates;	/* fewer if not so many items were ever liked */
+	float	   *snapshot;		/* [n_items][stride] unit item points of some batches ago */
+	int32_t    *candidates;		/* [n_candidates] */
+	uint8_t    *is_candidate;	/* [n_items], all 0 between batches */
+	double	   *key;			/* [n_items] */
+	float	   *candidate_points;	/* [n_candidates][stride] */
+	float	   *positive_points;	/* [MR_TWO_STAGE_ROWS][stride] */
+	float	   *cosines;		/* [MR_TWO_STAGE_ROWS][n_candidates], then the weights */
+	double	   *weight_sum;		/* [MR_TWO_STAGE_ROWS] */
+	int32_t		n_blocks;
+	float	   *block_sums;		/* [MR_TWO_STAGE_ROWS][n_blocks] */
+	/* covariance */
+	float	   *covariance_points;	/* [rows of a part][stride] */
+	float	   *covariance_gradient;	/* [rows of a part][stride] */
+	float	   *covariance_matrix;	/* [stride][stride] */
+	double	   *covariance_mean;	/* [stride] */
+} MrHinge;
+
+struct MrTrainer
+{
+	MrHyper		hyper;
+	const MrInteractions *x;
+	const MrRowMath *math;
+	MrRng		rng;
+	int32_t		width;			/* coordinates without the bias */
+	int32_t		stride;			/* floats of a row */
+	int32_t		gemm_width;		/* coordinates of the matrix products */
+	bool		sampled;		/* softmax with shared negatives */
+	bool		extra;			/* the products have an extra coordinate: bias, -|v|^2/2, correction */
+	bool		started;		/* mr_trainer_start() is through */
+	int32_t		epoch;			/* epochs done */
+	int64_t		step;			/* steps done */
+	int64_t		steps_per_epoch;
+	int32_t		n_active;		/* users with a positive */
+	uint32_t   *active;			/* [n_active] their numbers, shuffled each epoch */
+	int64_t		n_active_pairs;
+	int32_t    *item_count;		/* [n_items] interactions of each item */
+	MrPoints	items;
+	MrPoints	users;			/* free tower only */
+	float	   *bias;			/* [n_items], item_bias only */
+	float	   *bias_first;
+	float	   *bias_second;
+	MrAlias		alias;			/* popularity */
+	double		popularity_sum; /* SUM of count ^ popularity_exponent */
+	float	   *export_row;		/* [2][stride] */
+	MrSoftmax	softmax;
+	MrHinge		hinge;
+};
+
+/* Adam's constants and the learning rate of the bias relative to the points'. */
+#define MR_ADAM_BETA1 0.9f
+#define MR_ADAM_BETA2 0.999f
+#define MR_ADAM_EPSILON 1e-8f
+#define MR_BIAS_RATE 0.3f
+
+/* TensorFlow's start value of AdaGrad's sums, which CML's released code uses. */
+#define MR_ADAGRAD_START 0.1f
+
+/* trainer.c */
+extern void *mr_arena_take(MrArena *arena, size_t count, size_t size);
+extern MrStatus mr_trainer_start(MrTrainer *t, MrPoll poll, void *arg);
+extern MrStep mr_trainer_step_now(const MrTrainer *t);
+extern MrStatus mr_trainer_shuffle(MrTrainer *t, uint32_t *values, uint32_t n, MrPoll poll, void *arg);
+
+/* points.c */
+extern void mr_points_layout(MrPoints *p, MrArena *arena, int32_t n, int32_t width, int32_t stride,
+							 const MrHyper *hyper, int flags);
+extern MrStatus mr_points_start(MrPoints *p, MrRng *rng, double deviation, MrPoll poll, void *arg);
+extern void mr_points_step(MrPoints *p, const MrRowMath *math, const MrStep *step, int32_t row, float *gradient);
+extern void mr_points_refresh(MrPoints *p, const MrRowMath *math, int32_t row);
+extern void mr_points_drift(MrPoints *p, const MrRowMath *math, const MrStep *step, int32_t row);
+extern float *mr_points_touch(MrPoints *p, int32_t row);
+
+/* softmax.c */
+extern void mr_softmax_layout(MrTrainer *t, MrArena *arena);
+extern void mr_softmax_start(MrTrainer *t);
+extern void mr_softmax_refresh(MrTrainer *t);
+extern MrStatus mr_softmax_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result);
+extern void mr_softmax_step_item(MrTrainer *t, const MrStep *step, int32_t item);
+
+/* softmax_shared.c */
+extern void mr_softmax_draw(MrTrainer *t);
+extern void mr_softmax_scatter(MrTrainer *t);
+
+/* softmax_batch.c */
+extern MrStatus mr_softmax_group(MrTrainer *t, int32_t rows, double gradient_scale,
+								 MrPoll poll, void *arg, double *loss, double *weight);
+
+/* hinge.c */
+extern void mr_hinge_layout(MrTrainer *t, MrArena *arena);
+extern MrStatus mr_hinge_start(MrTrainer *t, MrPoll poll, void *arg);
+extern MrStatus mr_hinge_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result);
+
+/* sampler.c */
+extern void mr_alias_layout(MrAlias *alias, MrArena *arena, int32_t n);
+extern double mr_alias_fill(MrAlias *alias, const int32_t *count, double exponent);
+extern int32_t mr_alias_draw(const MrAlias *alias, MrRng *rng);
+extern bool mr_sampler_likes(const MrTrainer *t, int32_t user, int32_t item);
+extern int32_t mr_sampler_uniform(MrTrainer *t, int32_t user);
+extern int32_t mr_sampler_popular(MrTrainer *t, int32_t user);
+
+#endif							/* MR_TRAINER_STATE_H */

@@ -1,0 +1,131 @@
+/*
+ * recipe_test.c
+ *		What the recipe chooses, and that it never overrides the user.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model_fixture.h"
+
+/* A matrix of a given size without the memory of one: the recipe reads the counts only. */
+static void
+pretend(MrInteractions *x, int32_t n_users, int32_t n_items, int64_t history)
+{
+	memset(x, 0, sizeof(*x));
+	x->n_users = n_users;
+	x->n_items = n_items;
+	x->n_pairs = n_users * history;
+	x->user_start = calloc(n_users + 1, sizeof(int64_t));
+	for (int32_t u = 0; u <= n_users; u++)
+		x->user_start[u] = u * history;
+}
+
+static void
+test_presets(void)
+{
+	MrInteractions x;
+	MrHyper		h;
+
+	pretend(&x, 100, 50, 10);
+	h = (MrHyper) {.preset = MR_PRESET_CML_PAPER};
+	mr_recipe_fill(&h, 0, &x);
+	ok(h.loss == MR_LOSS_CML && h.margin == 0.5 && h.covariance == 10 && h.dimensions == 100 && h.rank_weight &&
+	   h.constraint == MR_CONSTRAINT_BALL && h.optimizer == MR_OPTIMIZER_ADAGRAD && h.negatives == 20 &&
+	   h.tower == MR_TOWER_FREE && !h.item_bias && mr_recipe_conflict(&h) == NULL, "cml_paper");
+	h = (MrHyper) {.preset = MR_PRESET_CML_RELEASED};
+	mr_recipe_fill(&h, 0, &x);
+	ok(h.margin == 1.9 && h.covariance == 0 && h.batch_size == 50000 && h.learning_rate == 0.1 && h.negatives == 20 &&
+	   h.dimensions == 100 && fabs(h.init_deviation - 0.1) < 1e-12 && mr_recipe_conflict(&h) == NULL, "cml_released");
+	h = (MrHyper) {.preset = MR_PRESET_TWO_STAGE};
+	mr_recipe_fill(&h, 0, &x);
+	ok(h.sampling == MR_SAMPLING_TWO_STAGE && h.optimizer == MR_OPTIMIZER_ADAM && h.learning_rate == 1e-4 &&
+	   h.dimensions == 128 && h.epochs == 50 && h.margin == 1 && h.constraint == MR_CONSTRAINT_SPHERE &&
+	   h.batch_size == 256 && !h.rank_weight && h.negatives == 1 && mr_recipe_conflict(&h) == NULL, "two_stage");
+	h = (MrHyper) {.preset = MR_PRESET_SEED};
+	mr_recipe_fill(&h, 0, &x);
+	ok(h.loss == MR_LOSS_TRIPLET && h.margin > 1 && h.sampling == MR_SAMPLING_UNIFORM && mr_recipe_conflict(&h) == NULL, "seed");
+	h = (MrHyper) {.preset = MR_PRESET_CML_PAPER, .margin = 0.7, .dimensions = 32, .seed = 9};
+	mr_recipe_fill(&h, FIXTURE_SET(MARGIN) | FIXTURE_SET(DIMENSIONS) | FIXTURE_SET(SEED), &x);
+	ok(h.margin == 0.7 && h.dimensions == 32 && h.seed == 9 && h.covariance == 10, "what is given wins over the preset");
+	h = (MrHyper) {.loss = MR_LOSS_CML};
+	mr_recipe_fill(&h, FIXTURE_SET(LOSS), &x);
+	ok(h.margin == 1.9 && h.tower == MR_TOWER_FREE && mr_recipe_conflict(&h) == NULL, "a loss alone brings its setting");
+	h = (MrHyper) {.sampling = MR_SAMPLING_TWO_STAGE};
+	mr_recipe_fill(&h, FIXTURE_SET(SAMPLING), &x);
+	ok(h.loss == MR_LOSS_CML && h.constraint == MR_CONSTRAINT_SPHERE && mr_recipe_conflict(&h) == NULL, "so does a sampler");
+	free(x.user_start);
+}
+
+/* Shapes of data, from tiny to large: all values usable, the documented trends. */
+static void
+test_default(void)
+{
+	static const int32_t sizes[][3] = {{1, 1, 1}, {3, 2, 1}, {6040, 3706, 164}, {7947, 25975, 15}, {200000, 40000, 27},
+	{500000, 600000, 40}};
+	MrHyper		h[6];
+
+	for (int i = 0; i < 6; i++)
+		for (int tower = 0; tower < 2; tower++)
+		{
+			MrInteractions x;
+			MrHyper    *p = &h[i];
+
+			pretend(&x, sizes[i][0], sizes[i][1], sizes[i][2]);
+			memset(p, 0, sizeof(*p));
+			p->tower = tower ? MR_TOWER_POOLED : MR_TOWER_FREE;
+			mr_recipe_fill(p, FIXTURE_SET(TOWER), &x);
+			unit_case(p->loss == MR_LOSS_SOFTMAX && p->dimensions == 64 && p->epochs >= 5 && p->epochs <= 25 &&
+					  p->batch_size >= 256 && p->learning_rate > 0 && p->temperature >= 0.2 && p->temperature <= 0.3 &&
+					  p->negatives > 0 && p->init_deviation > 0 && p->tower == (tower ? MR_TOWER_POOLED : MR_TOWER_FREE) &&
+					  mr_recipe_conflict(p) == NULL, "shape %d", i);
+			free(x.user_start);
+		}
+	unit_cases("the default recipe is valid for every shape");
+	ok(h[2].temperature == 0.2 && h[3].temperature == 0.3 && h[4].temperature > 0.2 && h[4].temperature < 0.3,
+	   "dense data get a lower temperature");
+	ok(h[4].sampling == MR_SAMPLING_FULL && h[5].sampling == MR_SAMPLING_POPULARITY, "many items are sampled");
+	ok(h[5].batch_size > h[3].batch_size && h[5].epochs < h[3].epochs, "more users: larger batches, fewer epochs");
+}
+
+static void
+test_conflicts(void)
+{
+	static const struct
+	{
+		const char *name;
+		MrHyper		hyper;
+		uint64_t	set;
+	}			cases[] = {
+		{"softmax with hardest", {.loss = MR_LOSS_SOFTMAX, .sampling = MR_SAMPLING_HARDEST},
+		FIXTURE_SET(LOSS) | FIXTURE_SET(SAMPLING)},
+		{"softmax with two_stage", {.loss = MR_LOSS_SOFTMAX, .sampling = MR_SAMPLING_TWO_STAGE},
+		FIXTURE_SET(LOSS) | FIXTURE_SET(SAMPLING)},
+		{"cml with full", {.loss = MR_LOSS_CML, .sampling = MR_SAMPLING_FULL}, FIXTURE_SET(LOSS) | FIXTURE_SET(SAMPLING)},
+		{"cml with a pooled tower", {.loss = MR_LOSS_CML, .tower = MR_TOWER_POOLED}, FIXTURE_SET(LOSS) | FIXTURE_SET(TOWER)},
+		{"cml with a bias", {.loss = MR_LOSS_CML, .item_bias = true}, FIXTURE_SET(LOSS) | FIXTURE_SET(ITEM_BIAS)},
+		{"softmax with rank weight", {.rank_weight = true}, FIXTURE_SET(RANK_WEIGHT)},
+		{"softmax with covariance", {.covariance = 1}, FIXTURE_SET(COVARIANCE)},
+		{"a bias in one dimension", {.item_bias = true, .dimensions = 1}, FIXTURE_SET(ITEM_BIAS) | FIXTURE_SET(DIMENSIONS)},
+	};
+	MrInteractions x;
+
+	pretend(&x, 100, 50, 10);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		MrHyper		h = cases[i].hyper;
+
+		mr_recipe_fill(&h, cases[i].set, &x);
+		ok(mr_recipe_conflict(&h) != NULL, "refused: %s", cases[i].name);
+	}
+	free(x.user_start);
+}
+
+int
+main(void)
+{
+	test_presets();
+	test_default();
+	test_conflicts();
+	return unit_done();
+}
