@@ -14,6 +14,7 @@
 int			mr_training_memory = 1024 * 1024;
 char	   *mr_default_model = NULL;
 bool		mr_live_history = true;
+int			mr_swap_timeout = 10000;
 
 /* Defines every setting; called once, from _PG_init. */
 void
@@ -40,5 +41,12 @@ mr_guc_init(void)
 							 true,
 							 PGC_USERSET, 0,
 							 NULL, NULL, NULL);
+	DefineCustomIntVariable("metricrec.swap_timeout",
+							"Sets how long a training tries to lock the views that shall serve the new version.",
+							"After that the version is ready, but not active.  0 tries once.",
+							&mr_swap_timeout,
+							10000, 0, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
 	MarkGUCPrefixReserved("metricrec");
 }

@@ -76,11 +76,11 @@ SELECT o AS expression, pg_temp.try('SELECT ' || o) FROM unnest(ARRAY[
 	$$'[1,2,3]'::embedding < '[1,2]'$$, $$'[1]'::embedding <-> '[1'$$
 	]) AS o;
 
--- state functions cannot be called by hand
-SELECT embedding_accumulate(NULL::internal, '[1]');
-SELECT embedding_combine(NULL::internal, NULL::internal);
-SELECT embedding_avg(NULL::internal);
-SELECT embedding_deserialize('\x00', NULL::internal);
+-- state functions cannot be called by hand (the wording differs between minor versions)
+SELECT o AS expression, pg_temp.try('SELECT ' || o) !~ '^accepted' AS refused FROM unnest(ARRAY[
+	$$embedding_accumulate(NULL::internal, '[1]')$$, $$embedding_combine(NULL::internal, NULL::internal)$$,
+	$$embedding_avg(NULL::internal)$$, $$embedding_deserialize('\x00', NULL::internal)$$
+	]) AS o;
 
 -- where the server knows soft errors, bad text is one of them: nothing is thrown
 -- (before that, by hand)

@@ -1,0 +1,377 @@
+/*
+ * fit.c
+ *		From interactions to points: the recipe, the choice between the user
+ *		towers by a validation split, the epochs.
+ *
+ *	nothing to choose					train on everything
+ *	tower not given, or patience > 0	hold one positive per user out;
+ *										train each candidate without those, rank them;
+ *										the best by ndcg@10 is trained again on everything
+ *										(refit => false: its points are the version)
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "train/train.h"
+#include "util/compat.h"
+
+/* Users of the default validation split: the standard error of ndcg is then about 0.004. */
+#define VALIDATION_USERS 10000.0
+
+/* With fewer held-out positives than this a comparison is noise. */
+#define VALIDATION_MIN_USERS 50
+
+typedef struct Points
+{
+	float	   *users;
+	float	   *items;
+} Points;
+
+static bool
+is_set(const MrRun *run, int field)
+{
+	return (run->options.set & (UINT64CONST(1) << field)) != 0;
+}
+
+/* ---- memory ---- */
+
+static Size
+points_bytes(const MrHyper *hyper, const MrInteractions *x)
+{
+	return mul_size(mul_size(sizeof(float), hyper->dimensions), (Size) x->n_users + x->n_items);
+}
+
+static void *
+allocate(MrRun *run, Size bytes)
+{
+	return MemoryContextAllocHuge(run->context, Max(bytes, 1));
+}
+
+static void
+allocate_points(MrRun *run, const MrHyper *hyper, const MrInteractions *x, Points *points)
+{
+	points->users = allocate(run, mul_size(mul_size(sizeof(float), hyper->dimensions), x->n_users));
+	points->items = allocate(run, mul_size(mul_size(sizeof(float), hyper->dimensions), x->n_items));
+}
+
+static void
+free_points(Points *points)
+{
+	pfree(points->users);
+	pfree(points->items);
+	points->users = points->items = NULL;
+}
+
+/* The ranking's input for a validation: structure only, no points yet. */
+static MrRankInput
+validation_input(const MrHyper *hyper, const MrHoldout *holdout)
+{
+	MrRankInput in = {0};
+
+	in.dimensions = hyper->dimensions;
+	in.held_out = &holdout->held_out;
+	in.excluded = &holdout->train;
+	return in;
+}
+
+/*
+ * The whole run's peak: the data, one trainer, its points, and for a validation
+ * the best points so far, those of the last epoch, the split and the ranking.
+ */
+static void
+check_memory(MrRun *run, const MrHyper *hyper, bool towers, bool validate)
+{
+	const MrInteractions *x = &run->data->positives;
+	Size		needed = MemoryContextMemAllocated(run->context, true);
+	Size		trainer = mr_trainer_bytes(hyper, x);
+
+	if (towers)
+	{
+		MrHyper		other = *hyper;
+
+		other.tower = MR_TOWER_FREE;
+		trainer = Max(trainer, mr_trainer_bytes(&other, x));
+	}
+	needed = add_size(needed, trainer);
+	needed = add_size(needed, mul_size(validate ? 3 : 1, points_bytes(hyper, x)));
+	if (validate)
+	{
+		MrHoldout	shape = {*x, *x, x->n_users};
+		MrRankInput in;
+
+		shape.held_out.n_pairs = x->n_users;
+		in = validation_input(hyper, &shape);
+		needed = add_size(needed, mr_holdout_bytes(x));
+		needed = add_size(needed, mr_rank_bytes(&in));
+		needed = add_size(needed, mul_size(sizeof(int32), x->n_users));
+	}
+	mr_check_training_memory(needed, "the training");
+}
+
+/* ---- validation ---- */
+
+static void
+validate(MrRun *run, const MrHyper *hyper, const MrHoldout *holdout, const Points *points,
+		 MrValidation *validation)
+{
+	MrRankInput in = validation_input(hyper, holdout);
+	MrRankOutput out = {0};
+	MrMetricsInput counts = {0};
+	Size		rank_bytes;
+	void	   *memory;
+	void	   *scratch;
+
+	in.users = points->users;
+	in.items = points->items;
+	rank_bytes = mr_rank_bytes(&in);
+	memory = allocate(run, rank_bytes);
+	out.ranks = allocate(run, mul_size(sizeof(int32), Max(holdout->held_out.n_pairs, 1)));
+	mr_run_check_status(run, mr_rank(&in, memory, rank_bytes, mr_run_poll, run, &out));
+	scratch = allocate(run, mr_metrics_bytes(&in));
+	mr_metrics(&in, &out, &counts, 10, scratch, &validation->at10);
+	validation->done = true;
+	validation->users = holdout->users;
+	pfree(scratch);
+	pfree(out.ranks);
+	pfree(memory);
+}
+
+/* ---- one training ---- */
+
+typedef struct Fit
+{
+	const char *stage;
+	MrHyper		hyper;
+	const MrInteractions *x;
+	const MrHoldout *holdout;	/* NULL = no validation */
+	bool		each_epoch;		/* validate after every epoch, keep the best one's points */
+	Points		points;
+	MrTower		tower;
+	int32		epochs;			/* run, or up to the best one */
+	double		loss;
+	MrValidation validation;
+} Fit;
+
+static double
+seconds_since(instr_time start)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, start);
+	return INSTR_TIME_GET_DOUBLE(now);
+}
+
+/* Validates after an epoch; true if it is the best so far, whose points are kept. */
+static bool
+validate_epoch(MrRun *run, Fit *fit, MrTrainer *trainer, Points *scratch, MrEpochRecord *record)
+{
+	MrValidation now = {0};
+
+	mr_run_check_status(run, mr_trainer_export(trainer, mr_run_poll, run, scratch->users, scratch->items));
+	validate(run, &fit->hyper, fit->holdout, scratch, &now);
+	record->has_ndcg = true;
+	record->ndcg = now.at10.ndcg;
+	if (fit->validation.done && !(now.at10.ndcg > fit->validation.at10.ndcg))
+		return false;
+	fit->validation = now;
+	fit->epochs = record->epoch;
+	fit->loss = record->loss;
+	{
+		Points		swap = fit->points;
+
+		fit->points = *scratch;
+		*scratch = swap;
+	}
+	return true;
+}
+
+/* One epoch: train, perhaps validate, log.  True if it was the best one. */
+static bool
+run_epoch(MrRun *run, Fit *fit, MrTrainer *trainer, int32 epoch, Points *scratch)
+{
+	MrEpochRecord record = {0};
+	MrEpochResult result;
+	instr_time	start;
+	bool		last = epoch == fit->hyper.epochs;
+	bool		best = true;
+
+	INSTR_TIME_SET_CURRENT(start);
+	mr_run_check_status(run, mr_trainer_epoch(trainer, mr_run_poll, run, &result));
+	record.stage = fit->stage;
+	record.epoch = epoch;
+	record.loss = fit->loss = result.loss;
+	record.learning_rate = result.learning_rate;
+	record.positives = result.positives;
+	record.negatives = result.negatives;
+	if (fit->holdout && (fit->each_epoch || last))
+		best = validate_epoch(run, fit, trainer, scratch, &record);
+	record.seconds = seconds_since(start);
+	mr_run_log_epoch(run, &record);
+	return best;
+}
+
+/*
+ * Trains fit->hyper on fit->x; leaves points, tower, epochs, loss and, with a
+ * holdout, the validation in fit.
+ */
+static void
+run_fit(MrRun *run, Fit *fit)
+{
+	Size		bytes = mr_trainer_bytes(&fit->hyper, fit->x);
+	void	   *memory = allocate(run, bytes);
+	Points		scratch = {NULL, NULL};
+	MrStatus	status;
+	MrTrainer  *trainer;
+	int32		since_best = 0;
+
+	allocate_points(run, &fit->hyper, fit->x, &fit->points);
+	if (fit->holdout)
+		allocate_points(run, &fit->hyper, fit->x, &scratch);
+	trainer = mr_trainer_init(memory, bytes, &fit->hyper, fit->x, &status);
+	mr_run_check_status(run, status);
+
+	for (int32 epoch = 1; epoch <= fit->hyper.epochs; epoch++)
+	{
+		since_best = run_epoch(run, fit, trainer, epoch, &scratch) ? 0 : since_best + 1;
+		if (fit->each_epoch && run->options.patience > 0 && since_best >= run->options.patience)
+			break;
+	}
+	if (!fit->holdout)
+	{
+		fit->epochs = fit->hyper.epochs;
+		mr_run_check_status(run, mr_trainer_export(trainer, mr_run_poll, run, fit->points.users, fit->points.items));
+	}
+	mr_trainer_describe(trainer, &fit->tower);
+	if (fit->holdout)
+		free_points(&scratch);
+	pfree(memory);
+}
+
+/* ---- the choice ---- */
+
+/*
+ * Trains the candidates on the split; the best by ndcg@10 stays in *best.
+ */
+static void
+choose_by_validation(MrRun *run, const MrHoldout *holdout, bool towers, Fit *best)
+{
+	static const MrTowerKind candidates[] = {MR_TOWER_POOLED, MR_TOWER_FREE};
+	static const char *const stages[] = {"validate pooled", "validate free"};
+
+	for (int i = 0; i < lengthof(candidates); i++)
+	{
+		Fit			fit = {0};
+
+		if (!towers && candidates[i] != run->hyper.tower)
+			continue;
+		fit.stage = stages[i];
+		fit.hyper = run->options.hyper;
+		fit.hyper.tower = candidates[i];
+		mr_recipe_fill(&fit.hyper, run->options.set | (UINT64CONST(1) << MR_HYPER_TOWER), &run->data->positives);
+		fit.x = &holdout->train;
+		fit.holdout = holdout;
+		fit.each_epoch = run->options.patience > 0;
+		run_fit(run, &fit);
+		if (best->points.items == NULL || fit.validation.at10.ndcg > best->validation.at10.ndcg)
+		{
+			if (best->points.items)
+				free_points(&best->points);
+			*best = fit;
+		}
+		else
+			free_points(&fit.points);
+	}
+}
+
+/* The share of users to validate on; 0 = there is nothing to validate. */
+static double
+validation_fraction(const MrRun *run, bool towers)
+{
+	if (run->options.validation_fraction >= 0)
+		return run->options.validation_fraction;
+	if (!towers && run->options.patience == 0)
+		return 0;
+	return Min(1.0, VALIDATION_USERS / run->data->positives.n_users);
+}
+
+/* Checked when they were set; a catalogue of another release may hold others. */
+static void
+check_conflict(const MrRun *run)
+{
+	const char *conflict = mr_recipe_conflict(&run->hyper);
+
+	if (conflict)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("hyper-parameters of model \"%s\" contradict each other", run->model->name),
+				 errdetail_internal("%s", conflict),
+				 errhint("Change them with metricrec.alter_model().")));
+}
+
+static void
+take_fit(MrRun *run, const Fit *fit)
+{
+	run->hyper = fit->hyper;
+	run->tower = fit->tower;
+	run->users = fit->points.users;
+	run->items = fit->points.items;
+	run->epochs = fit->epochs;
+	run->loss = fit->loss;
+}
+
+/* See train.h: fills everything of the run from hyper to validation. */
+void
+mr_run_fit(MrRun *run)
+{
+	MemoryContext before = MemoryContextSwitchTo(run->context);
+	const MrInteractions *x = &run->data->positives;
+	Fit			best = {0};
+	Fit			final = {0};
+	bool		towers;
+	double		fraction;
+
+	run->hyper = run->options.hyper;
+	mr_recipe_fill(&run->hyper, run->options.set, x);
+	check_conflict(run);
+	towers = run->hyper.loss == MR_LOSS_SOFTMAX && !is_set(run, MR_HYPER_TOWER) &&
+		run->options.validation_fraction != 0;
+	fraction = validation_fraction(run, towers);
+	check_memory(run, &run->hyper, towers, fraction > 0);
+
+	if (fraction > 0)
+	{
+		mr_holdout_make(x, fraction, run->hyper.seed, run->context, &run->holdout);
+		run->options.validation_fraction = fraction;
+		if (towers && run->holdout.users < VALIDATION_MIN_USERS)
+			towers = false;
+		if (run->holdout.users > 0)
+		{
+			choose_by_validation(run, &run->holdout, towers, &best);
+			take_fit(run, &best);
+			run->validation = best.validation;
+		}
+	}
+	else
+		run->options.validation_fraction = 0;
+
+	if (run->users == NULL || run->options.refit)
+	{
+		if (run->users)
+		{
+			run->hyper.epochs = best.epochs;
+			free_points(&best.points);
+		}
+		final.stage = "train";
+		final.hyper = run->hyper;
+		final.x = x;
+		run_fit(run, &final);
+		take_fit(run, &final);
+	}
+	MemoryContextSwitchTo(before);
+}

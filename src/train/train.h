@@ -1,0 +1,98 @@
+/*
+ * train.h
+ *		A training run: from a model's name to a new version.
+ *
+ *	train():	begin | read | fit | publish				one transaction
+ *	retrain():	begin, read | commit | fit, a commit per epoch | publish | commit
+ *
+ *	begin	 run.c		model, options, run lock
+ *	read	 run.c		interactions -> MrDataset, as the calling role
+ *	fit		 fit.c		recipe, choice by validation, epochs -> points
+ *	publish	 publish.c	version tables, catalogue rows, swap
+ *
+ * Everything a run holds lives in run->context, a child of the portal's
+ * context, so that it survives the commits of retrain().
+ */
+#ifndef MR_TRAIN_H
+#define MR_TRAIN_H
+
+#include "data/dataset.h"
+#include "model/ranking.h"
+#include "model/trainer.h"
+#include "portability/instr_time.h"
+#include "store/version.h"
+#include "train/options.h"
+
+/* What the points of a fit are worth on the validation split. */
+typedef struct MrValidation
+{
+	bool		done;
+	int64		users;
+	MrMetrics	at10;
+} MrValidation;
+
+/* One validation split; see holdout.c. */
+typedef struct MrHoldout
+{
+	MrInteractions train;		/* without the held-out pairs */
+	MrInteractions held_out;	/* at most one per user */
+	int64		users;			/* that have one */
+} MrHoldout;
+
+typedef struct MrRun
+{
+	MemoryContext context;
+	bool		commits;		/* retrain: commit between the phases and after each epoch */
+	bool		quiet;			/* evaluate: no epoch log, nothing is published */
+	MrModel    *model;
+	MrOptions	options;
+	MrRunLock	lock;
+	int32		version;		/* number of the version to be */
+	instr_time	start;
+
+	MrDataset  *data;
+
+	MrHyper		hyper;			/* as chosen by the recipe and the validation */
+	MrTower		tower;
+	float	   *users;			/* [n_users][dimensions] */
+	float	   *items;			/* [n_items][dimensions] */
+	int32		epochs;			/* of the training that gave the points */
+	double		loss;			/* of its last epoch */
+	MrValidation validation;
+	MrHoldout	holdout;		/* the validation split, if there was one */
+	int32		log_step;		/* rows written to the epoch log */
+
+	bool		active;			/* the views serve the version */
+	int64		user_rows;		/* rows of users' own that were taken over */
+	ErrorData  *pending_error;	/* caught by the poll callback, thrown when the core has returned */
+} MrRun;
+
+/* model_sql.c */
+extern Datum mr_result_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls);
+extern const char *mr_name_argument(FunctionCallInfo fcinfo, int n);
+extern void mr_model_source(const MrModel *model, MrDatasetSource *source);
+
+/* run.c */
+extern void mr_lock_run_or_fail(MrRunLock *lock, const MrModel *model, bool session);
+extern MrRun *mr_run_begin(const char *name, bool commits);
+extern Oid	mr_column_collation(Oid relation, const char *column);
+extern void mr_run_check_source(MrRun *run);
+extern void mr_run_read(MrRun *run);
+extern Size mr_training_memory_left(Size used);
+extern void mr_check_training_memory(Size needed, const char *what);
+extern bool mr_run_poll(void *arg);
+extern void mr_run_check_status(MrRun *run, MrStatus status);
+extern void mr_run_log_epoch(MrRun *run, MrEpochRecord *record);
+
+/* holdout.c */
+extern Size mr_holdout_bytes(const MrInteractions *x);
+extern void mr_holdout_make(const MrInteractions *x, double fraction, uint64 seed, MemoryContext context,
+							MrHoldout *holdout);
+
+/* fit.c */
+extern void mr_run_fit(MrRun *run);
+
+/* publish.c */
+extern void mr_run_publish(MrRun *run);
+
+#endif							/* MR_TRAIN_H */
