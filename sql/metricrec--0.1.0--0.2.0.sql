@@ -339,3 +339,126 @@ CREATE FUNCTION metricrec.activate(
 	OUT model name, OUT active_version int4, OUT previous_version int4)
 AS 'MODULE_PATHNAME', 'mr_activate' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION metricrec.activate IS 'serves another version of a model: roll back or forward';
+
+-- ---------------------------------------------------------------------------
+-- Queries: in the extension's schema, so that recommend(42) works unqualified.
+--
+-- Two forms of each: bigint ids for models whose keys are integers, text for
+-- the text of any id.  An untyped literal or parameter takes the text form, as
+-- text is the preferred type of its category.  They read through SPI, hence
+-- PARALLEL RESTRICTED: the interactions may be a temporary table.
+-- ---------------------------------------------------------------------------
+CREATE FUNCTION recommend(
+	user_id bigint,
+	k int DEFAULT 10,
+	model name DEFAULT NULL,
+	exclude_seen boolean DEFAULT true,
+	candidates regclass DEFAULT NULL,
+	diversity float8 DEFAULT 0)
+RETURNS TABLE(item_id bigint, distance float8)
+AS 'MODULE_PATHNAME', 'mr_recommend_bigint'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION recommend(bigint, int, name, boolean, regclass, float8) IS
+	'the k items nearest to a user, nearest first';
+
+CREATE FUNCTION recommend(
+	user_id text,
+	k int DEFAULT 10,
+	model name DEFAULT NULL,
+	exclude_seen boolean DEFAULT true,
+	candidates regclass DEFAULT NULL,
+	diversity float8 DEFAULT 0)
+RETURNS TABLE(item_id text, distance float8)
+AS 'MODULE_PATHNAME', 'mr_recommend_text'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION recommend(text, int, name, boolean, regclass, float8) IS
+	'the k items nearest to a user, nearest first';
+
+CREATE FUNCTION recommend_for_items(
+	item_ids bigint[],
+	k int DEFAULT 10,
+	model name DEFAULT NULL,
+	exclude_seen boolean DEFAULT true,
+	candidates regclass DEFAULT NULL,
+	diversity float8 DEFAULT 0)
+RETURNS TABLE(item_id bigint, distance float8)
+AS 'MODULE_PATHNAME', 'mr_recommend_for_items_bigint'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION recommend_for_items(bigint[], int, name, boolean, regclass, float8) IS
+	'the k items for a user who likes the given ones, and need not be in the model';
+
+CREATE FUNCTION recommend_for_items(
+	item_ids text[],
+	k int DEFAULT 10,
+	model name DEFAULT NULL,
+	exclude_seen boolean DEFAULT true,
+	candidates regclass DEFAULT NULL,
+	diversity float8 DEFAULT 0)
+RETURNS TABLE(item_id text, distance float8)
+AS 'MODULE_PATHNAME', 'mr_recommend_for_items_text'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION recommend_for_items(text[], int, name, boolean, regclass, float8) IS
+	'the k items for a user who likes the given ones, and need not be in the model';
+
+CREATE FUNCTION similar_items(
+	item_id bigint,
+	k int DEFAULT 10,
+	model name DEFAULT NULL)
+RETURNS TABLE(item_id bigint, distance float8)
+AS 'MODULE_PATHNAME', 'mr_similar_items_bigint'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION similar_items(bigint, int, name) IS
+	'the k items nearest to an item';
+
+CREATE FUNCTION similar_items(
+	item_id text,
+	k int DEFAULT 10,
+	model name DEFAULT NULL)
+RETURNS TABLE(item_id text, distance float8)
+AS 'MODULE_PATHNAME', 'mr_similar_items_text'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION similar_items(text, int, name) IS
+	'the k items nearest to an item';
+
+CREATE FUNCTION similar_users(
+	user_id bigint,
+	k int DEFAULT 10,
+	model name DEFAULT NULL)
+RETURNS TABLE(user_id bigint, distance float8)
+AS 'MODULE_PATHNAME', 'mr_similar_users_bigint'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION similar_users(bigint, int, name) IS
+	'the k users nearest to a user';
+
+CREATE FUNCTION similar_users(
+	user_id text,
+	k int DEFAULT 10,
+	model name DEFAULT NULL)
+RETURNS TABLE(user_id text, distance float8)
+AS 'MODULE_PATHNAME', 'mr_similar_users_text'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION similar_users(text, int, name) IS
+	'the k users nearest to a user';
+
+CREATE FUNCTION explain_recommendation(
+	user_id bigint,
+	item_id bigint,
+	k int DEFAULT 10,
+	model name DEFAULT NULL)
+RETURNS TABLE(item_id bigint, distance float8)
+AS 'MODULE_PATHNAME', 'mr_explain_recommendation_bigint'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION explain_recommendation(bigint, bigint, int, name) IS
+	'the items liked by the user that are nearest to a recommended item';
+
+CREATE FUNCTION explain_recommendation(
+	user_id text,
+	item_id text,
+	k int DEFAULT 10,
+	model name DEFAULT NULL)
+RETURNS TABLE(item_id text, distance float8)
+AS 'MODULE_PATHNAME', 'mr_explain_recommendation_text'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION explain_recommendation(text, text, int, name) IS
+	'the items liked by the user that are nearest to a recommended item';
+
