@@ -732,3 +732,43 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
 COMMENT ON FUNCTION explain_recommendation(text, text, int, name) IS
 	'the items liked by the user that are nearest to a recommended item';
 
+
+-- ---------------------------------------------------------------------------
+-- Evaluation.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION metricrec.evaluate(
+	name name DEFAULT NULL,
+	test regclass DEFAULT NULL,
+	k int4[] DEFAULT '{5,10,20}',
+	candidates regclass DEFAULT NULL,
+	exclude regclass DEFAULT NULL,
+	OUT metric text, OUT k int4, OUT value float8)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'mr_evaluate' LANGUAGE C STABLE PARALLEL UNSAFE ROWS 30;
+COMMENT ON FUNCTION metricrec.evaluate IS
+	'ranking metrics of a model on held-out interactions; without any, of its recipe on one held-out interaction per user';
+
+-- ---------------------------------------------------------------------------
+-- Training and test tables.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION metricrec.split(
+	interactions regclass,
+	method text DEFAULT 'random',
+	fraction float8 DEFAULT 0.2,
+	seed int8 DEFAULT 0,
+	user_column name DEFAULT 'user_id',
+	item_column name DEFAULT 'item_id',
+	time_column name DEFAULT NULL,
+	train name DEFAULT NULL,
+	test name DEFAULT NULL,
+	OUT train regclass,
+	OUT test regclass,
+	OUT train_rows int8,
+	OUT test_rows int8)
+	RETURNS record
+	AS 'MODULE_PATHNAME', 'mr_split'
+	LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION metricrec.split(regclass, text, float8, int8, name, name, name, name, name) IS
+'make a training and a test table of interactions: method random, temporal or leave_last_out';

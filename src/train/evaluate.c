@@ -1,0 +1,359 @@
+/*
+ * evaluate.c
+ *		metricrec.evaluate: ranking metrics of a model.
+ *
+ *	test given		the active version's points; held out = the rows of `test`,
+ *					left out = the live interactions and `exclude`
+ *	test NULL		there are no held-out rows, so some are made: one positive per
+ *					user is held out, the model's recipe is trained on the rest, and
+ *					that is evaluated; nothing of it is kept (evaluate_holdout.c)
+ *
+ * Everything is read as the calling role and with the snapshot of the calling
+ * query, and nothing is written: it works on a standby.
+ *
+ * Limit: a user is ranked from the stored point.  Interactions that came after
+ * the training, which recommend() would pool in, are only left out here.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "math/gemm.h"
+#include "metricrec.h"
+#include "train/evaluate.h"
+#include "util/compat.h"
+#include "util/guc.h"
+
+PG_FUNCTION_INFO_V1(mr_evaluate);
+
+/* Longer lists are no recommendations; more values of k are a mistake. */
+#define MAX_K 10000
+#define MAX_N_K 100
+
+/* ---- memory ---- */
+
+/* Refuses what does not fit beside what `context` holds, before it is allocated. */
+void
+mr_evaluate_check_memory(MemoryContext context, Size more)
+{
+	Size		needed = add_size(MemoryContextMemAllocated(context, true), more);
+
+	if (needed > (Size) mr_training_memory * 1024)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("the evaluation does not fit into metricrec.training_memory"),
+				 errdetail("It needs %zu kB; the setting allows %d kB.", needed / 1024 + 1, mr_training_memory),
+				 errhint("Raise metricrec.training_memory, or evaluate fewer users or a smaller \"k\".")));
+}
+
+/* ---- arguments ---- */
+
+/* The values of k, checked, in the order given. */
+static int32 *
+read_k(ArrayType *array, int *n)
+{
+	Datum	   *values;
+	bool	   *nulls;
+	int32	   *k;
+
+	deconstruct_array(array, INT4OID, sizeof(int32), true, TYPALIGN_INT, &values, &nulls, n);
+	if (*n == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" must not be empty", "k")));
+	if (*n > MAX_N_K)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" has %d values; the maximum is %d", "k", *n, MAX_N_K)));
+	k = palloc(sizeof(int32) * *n);
+	for (int i = 0; i < *n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument \"%s\" must not contain nulls", "k")));
+		k[i] = DatumGetInt32(values[i]);
+		if (k[i] < 1 || k[i] > MAX_K)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("value %d is out of range for \"%s\"", k[i], "k"),
+					 errdetail("Valid values are from 1 to %d.", MAX_K)));
+	}
+	return k;
+}
+
+/* ---- reading pairs ---- */
+
+/*
+ * Pairs of a relation that has the model's column names.  positives: only rows
+ * that training would take as positives, as far as the relation has the rating
+ * and the weight column at all; else every row counts.
+ */
+static MrMappedPairs *
+load_pairs(MrEvaluation *evaluation, Oid relation, bool positives)
+{
+	const MrModel *model = evaluation->run->model;
+	MemoryContext context = evaluation->run->context;
+	MrDatasetSource source = {0};
+
+	source.relation = relation;
+	source.user_column = model->user_column;
+	source.item_column = model->item_column;
+	if (positives && model->rating_column && get_attnum(relation, model->rating_column) > 0)
+	{
+		source.rating_column = model->rating_column;
+		source.has_min_rating = model->has_min_rating;
+		source.min_rating = model->min_rating;
+	}
+	if (positives && model->weight_column && get_attnum(relation, model->weight_column) > 0)
+		source.weight_column = model->weight_column;
+	return mr_dataset_load_mapped(&source, evaluation->users, evaluation->items, context,
+								  mr_training_memory_left(MemoryContextMemAllocated(context, true)));
+}
+
+/* The active version against the rows of a table. */
+static void
+prepare_test(MrEvaluation *evaluation, Oid test)
+{
+	MrRun	   *run = evaluation->run;
+	const MrModel *model = run->model;
+	MrPointTable users;
+	MrPointTable items;
+	MrMappedPairs *held_out;
+
+	if (get_rel_name(model->interactions) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the interactions of model \"%s\" no longer exist", model->name),
+				 errdetail("Items that a user has seen are left out of the ranking, so the interactions must be read.")));
+
+	(void) mr_version_served(model);	/* the error, if there is none */
+
+	/*
+	 * The lock that the first read takes on its view keeps an activation off
+	 * until the transaction ends: both sides are of one version.
+	 */
+	mr_points_read(model, MR_SIDE_USER, run->context, &users);
+	mr_points_read(model, MR_SIDE_ITEM, run->context, &items);
+	if (users.dimensions != items.dimensions)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("different embedding dimensions %d and %d", users.dimensions, items.dimensions),
+				 errdetail("Users and items of model \"%s\" are not points of one space.", model->name)));
+
+	evaluation->users = users.ids;
+	evaluation->items = items.ids;
+	evaluation->in.dimensions = items.dimensions;
+	evaluation->in.users = users.points;
+	evaluation->in.items = items.points;
+	evaluation->item_counts = items.interactions;
+	evaluation->n_training_users = mr_idmap_size(users.ids);
+
+	held_out = load_pairs(evaluation, test, true);
+	evaluation->in.held_out = &held_out->pairs;
+	evaluation->in.unknown_items = held_out->unknown_items;
+	evaluation->unknown_users = held_out->unknown_users;
+	evaluation->in.excluded = &load_pairs(evaluation, model->interactions, false)->pairs;
+}
+
+/* The candidates and further pairs to leave out; InvalidOid = not given. */
+static void
+read_restrictions(MrEvaluation *evaluation, Oid candidates, Oid exclude)
+{
+	MrMappedPairs *pairs;
+
+	if (OidIsValid(candidates))
+		evaluation->in.candidates = &load_pairs(evaluation, candidates, false)->pairs;
+	if (!OidIsValid(exclude))
+		return;
+	pairs = load_pairs(evaluation, exclude, false);
+	if (evaluation->in.excluded_more)
+		mr_evaluate_add_pairs(evaluation, &pairs->pairs);
+	else
+		evaluation->in.excluded_more = &pairs->pairs;
+}
+
+/* ---- ranking ---- */
+
+/*
+ * Counts who is evaluated.  A user without a candidate has nothing to be ranked
+ * against and so a perfect score, which nobody wants unnoticed.
+ */
+static void
+count_evaluated(MrEvaluation *evaluation)
+{
+	const MrInteractions *held = evaluation->in.held_out;
+	const MrInteractions *candidates = evaluation->in.candidates;
+	const int32 *unknown = evaluation->in.unknown_items;
+	int64		unopposed = 0;
+
+	for (int32 u = 0; u < held->n_users; u++)
+	{
+		bool		known = held->user_start[u + 1] > held->user_start[u];
+		int32		missing = unknown ? unknown[u] : 0;
+
+		evaluation->unknown_items += missing;
+		if (known || missing > 0)
+			evaluation->evaluated++;
+		if (known && candidates && candidates->user_start[u + 1] == candidates->user_start[u])
+			unopposed++;
+	}
+	evaluation->evaluated += evaluation->unknown_users;
+	if (evaluation->evaluated == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("the test relation has no held-out interactions"),
+				 errhint("Rows without user or item, and rows that the model would not take as positives, do not count.")));
+	if (unopposed > 0)
+		ereport(WARNING,
+				(errmsg(INT64_FORMAT " of " INT64_FORMAT " users have no candidates",
+						unopposed, evaluation->evaluated),
+				 errdetail("Their held-out items are ranked against nothing and count as found.")));
+}
+
+/* Ranks and lists, in run->context. */
+static void
+rank(MrEvaluation *evaluation, MrRankOutput *out)
+{
+	MrRun	   *run = evaluation->run;
+	const MrInteractions *held = evaluation->in.held_out;
+	Size		bytes = mr_rank_bytes(&evaluation->in);
+	Size		lists = mul_size(mul_size(sizeof(int32), held->n_users), evaluation->in.top_k);
+	Size		ranks = mul_size(sizeof(int32), Max(held->n_pairs, 1));
+	void	   *memory;
+
+	/* Without OpenBLAS the ranks are the same, only slower. */
+	if (evaluation->in.candidates == NULL)
+		(void) mr_gemm_load();
+	mr_evaluate_check_memory(run->context,
+							 add_size(add_size(bytes, mr_metrics_bytes(&evaluation->in)),
+									  add_size(lists, ranks)));
+	memory = MemoryContextAllocHuge(run->context, bytes);
+	out->ranks = MemoryContextAllocHuge(run->context, ranks);
+	out->top = MemoryContextAllocHuge(run->context, Max(lists, 1));
+	mr_run_check_status(run, mr_rank(&evaluation->in, memory, bytes, mr_run_poll, run, out));
+	pfree(memory);
+}
+
+/* ---- the result ---- */
+
+/* A row; k = 0 and a value that is not a number become nulls. */
+static void
+put_row(ReturnSetInfo *rsinfo, const char *metric, int32 k, double value)
+{
+	Datum		values[3];
+	bool		nulls[3] = {false, k == 0, isnan(value)};
+
+	values[0] = CStringGetTextDatum(metric);
+	values[1] = Int32GetDatum(k);
+	values[2] = Float8GetDatum(value);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+static void
+put_metrics(ReturnSetInfo *rsinfo, const MrMetrics *m)
+{
+	put_row(rsinfo, "hit_rate", m->k, m->hit_rate);
+	put_row(rsinfo, "recall", m->k, m->recall);
+	put_row(rsinfo, "precision", m->k, m->precision);
+	put_row(rsinfo, "ndcg", m->k, m->ndcg);
+	put_row(rsinfo, "map", m->k, m->map);
+	put_row(rsinfo, "mrr", m->k, m->mrr);
+	put_row(rsinfo, "coverage", m->k, m->coverage);
+	put_row(rsinfo, "popularity", m->k, m->popularity);
+	put_row(rsinfo, "novelty", m->k, m->novelty);
+}
+
+static void
+put_all(ReturnSetInfo *rsinfo, MrEvaluation *evaluation, const MrRankOutput *ranked, const int32 *k, int n_k)
+{
+	MrMetricsInput counts = {evaluation->item_counts, evaluation->n_training_users, evaluation->unknown_users};
+	void	   *scratch = MemoryContextAllocHuge(evaluation->run->context,
+												 Max(mr_metrics_bytes(&evaluation->in), 1));
+
+	for (int i = 0; i < n_k; i++)
+	{
+		MrMetrics	metrics;
+
+		CHECK_FOR_INTERRUPTS();
+		mr_metrics(&evaluation->in, ranked, &counts, k[i], scratch, &metrics);
+		put_metrics(rsinfo, &metrics);
+	}
+	put_row(rsinfo, "users", 0, (double) evaluation->evaluated);
+	put_row(rsinfo, "unknown_users", 0, (double) evaluation->unknown_users);
+	put_row(rsinfo, "unknown_items", 0, (double) evaluation->unknown_items);
+}
+
+/* ---- the function ---- */
+
+/* A run that only evaluates: no lock, no log, no version. */
+static MrRun *
+begin(const char *name)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "metricrec evaluation",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext before = MemoryContextSwitchTo(context);
+	MrRun	   *run = palloc0(sizeof(MrRun));
+
+	run->context = context;
+	run->quiet = true;
+	run->model = mr_model_lookup(name, MR_MODEL_QUERY);
+	mr_options_read(run->model->options, &run->options);
+	MemoryContextSwitchTo(before);
+	return run;
+}
+
+/*
+ * metricrec.evaluate(name, test, k, candidates, exclude)
+ *	-> rows (metric, k, value)
+ *
+ * Metrics and rules: ranking.h and doc/evaluation.md.  At the end, without k:
+ * users (evaluated, unknown ones included), unknown_users, unknown_items.
+ *
+ * Errors: 22023, 22004 k; 55000 never trained; 42P01 interactions dropped;
+ * P0002 nothing to evaluate; 22000 points of different dimensions; 53200 beyond
+ * metricrec.training_memory; those of mr_dataset_load_mapped() for each relation.
+ */
+Datum
+mr_evaluate(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	MrEvaluation evaluation = {0};
+	MrRankOutput ranked = {0};
+	int32	   *k;
+	int			n_k;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(2))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", "k")));
+	k = read_k(PG_GETARG_ARRAYTYPE_P(2), &n_k);
+	evaluation.run = begin(mr_name_argument(fcinfo, 0));
+	for (int i = 0; i < n_k; i++)
+		evaluation.in.top_k = Max(evaluation.in.top_k, k[i]);
+
+	SPI_connect();
+	if (PG_ARGISNULL(1))
+		mr_evaluate_prepare_holdout(&evaluation);
+	else
+		prepare_test(&evaluation, PG_GETARG_OID(1));
+	read_restrictions(&evaluation, PG_ARGISNULL(3) ? InvalidOid : PG_GETARG_OID(3),
+					  PG_ARGISNULL(4) ? InvalidOid : PG_GETARG_OID(4));
+	SPI_finish();
+
+	count_evaluated(&evaluation);
+	rank(&evaluation, &ranked);
+	put_all(rsinfo, &evaluation, &ranked, k, n_k);
+	MemoryContextDelete(evaluation.run->context);
+	return (Datum) 0;
+}
