@@ -1,0 +1,119 @@
+-- quickstart.sql: the main job on the example data (run by quickstart.sh).
+--
+-- psql variables: folder, where the example data lies.
+
+\set QUIET on
+\set ON_ERROR_STOP on
+\pset footer off
+\pset null '-'
+SET client_min_messages = warning;
+
+\echo
+\echo '1. Install the extension and load the example: packages of Debian 12 and their tags.'
+\echo
+CREATE EXTENSION metricrec;
+\ir data/load.sql
+SELECT (SELECT count(*) FROM debian.packages) AS packages,
+	   (SELECT count(*) FROM debian.package_tags) AS tag_pairs,
+	   (SELECT count(DISTINCT tag) FROM debian.package_tags) AS tags,
+	   (SELECT count(DISTINCT maintainer_id) FROM debian.maintains) AS maintainers;
+
+\echo
+\echo '2. How good is it? One tag of five is hidden, the model is trained on the rest and must find the'
+\echo '   hidden ones among all tags. Beside it: proposing the most popular tags to every package.'
+\echo
+SELECT * FROM metricrec.split('debian.package_tags', 'random', fraction => 0.2, seed => 1,
+							  user_column => 'package', item_column => 'tag');
+SELECT metricrec.create_model('trial', 'package_tags_train',
+							  user_column => 'package', item_column => 'tag') \g /dev/null
+SELECT version, epochs, round(loss::numeric, 4) AS loss, users, items, interactions, duration
+  FROM metricrec.train('trial');
+
+-- The most popular tags that the package does not have: a hidden tag's rank is
+-- its place by popularity, less those before it that the package already has.
+CREATE TEMPORARY TABLE popular AS
+WITH places AS (
+	SELECT tag, row_number() OVER (ORDER BY count(*) DESC, tag) AS place
+	  FROM package_tags_train GROUP BY tag
+), seen AS (
+	SELECT package, place FROM package_tags_train JOIN places USING (tag)
+), ranks AS (
+	SELECT h.package, h.tag, p.place - count(s.place) AS rank
+	  FROM package_tags_test h
+	  LEFT JOIN places p USING (tag)
+	  LEFT JOIN seen s ON s.package = h.package AND s.place < p.place
+	 GROUP BY h.package, h.tag, p.place
+), users AS (
+	SELECT package, count(*) AS hidden,
+		   count(*) FILTER (WHERE rank <= 10) AS hits,
+		   coalesce(sum(1 / log(2, rank + 1)) FILTER (WHERE rank <= 10), 0) AS gain
+	  FROM ranks GROUP BY package
+), best AS (
+	SELECT hidden, sum(1 / log(2, i + 1)) AS gain
+	  FROM generate_series(1, 10) hidden, generate_series(1, hidden) i GROUP BY hidden
+)
+SELECT avg((hits > 0)::int) AS hit_rate, avg(hits::numeric / u.hidden) AS recall, avg(u.gain / b.gain) AS ndcg
+  FROM users u JOIN best b ON b.hidden = least(u.hidden, 10);
+
+SELECT e.metric || ' at ' || e.k AS metric, round(e.value::numeric, 3) AS metricrec,
+	   round(CASE e.metric WHEN 'hit_rate' THEN p.hit_rate WHEN 'recall' THEN p.recall WHEN 'ndcg' THEN p.ndcg END, 3) AS most_popular
+  FROM metricrec.evaluate('trial', 'package_tags_test', k => '{10}') e, popular p
+ WHERE e.metric IN ('hit_rate', 'recall', 'ndcg') ORDER BY e.metric;
+
+\echo
+\echo '3. Train on everything: the users are packages, the items are tags.'
+\echo
+SELECT metricrec.create_model('debtags', 'debian.package_tags', user_column => 'package', item_column => 'tag') \g /dev/null
+SELECT version, epochs, round(loss::numeric, 4) AS loss, users, items, interactions, duration
+  FROM metricrec.train('debtags');
+
+\echo
+\echo '   Which tags does the package "git" miss? It has:'
+\echo
+SELECT string_agg(tag, ', ' ORDER BY tag) AS tags FROM debian.package_tags WHERE package = 'git' \g (format=unaligned tuples_only=on)
+\echo
+SELECT item_id AS tag, round(distance::numeric, 3) AS distance FROM recommend('git', 5, 'debtags') ORDER BY distance;
+
+\echo
+\echo '   Why the first of them? The tags it has that are nearest to it:'
+\echo
+SELECT e.item_id AS because_of, round(e.distance::numeric, 3) AS distance
+  FROM recommend('git', 1, 'debtags') r,
+	   explain_recommendation('git', r.item_id, 3, 'debtags') e;
+
+\echo
+\echo '   nginx has no tag, so it is not in the model. Say two, and ask for more:'
+\echo
+SELECT item_id AS tag, round(distance::numeric, 3) AS distance
+  FROM recommend_for_items(ARRAY['network::server', 'protocol::http'], 5, 'debtags') ORDER BY distance;
+
+\echo
+\echo '   Which packages resemble "gimp", and which tags the tag "game::strategy"?'
+\echo
+SELECT s.user_id AS package, round(s.distance::numeric, 3) AS distance, p.section, array_to_string(p.words, ' ') AS words
+  FROM similar_users('gimp', 6, 'debtags') s JOIN debian.packages p ON p.package = s.user_id ORDER BY s.distance;
+SELECT item_id AS tag, round(distance::numeric, 3) AS distance FROM similar_items('game::strategy', 5, 'debtags') ORDER BY distance;
+
+\echo
+\echo '   The embeddings are rows: any WHERE, any join. Packages of the section "games" nearest to gimp:'
+\echo
+SELECT u.user_id AS package, round((u.embedding <-> g.embedding)::numeric, 3) AS distance
+  FROM debtags_user_embedding u
+  JOIN debian.packages p ON p.package = u.user_id,
+	   (SELECT embedding FROM debtags_user_embedding WHERE user_id = 'gimp') g
+ WHERE p.section = 'games'
+ ORDER BY u.embedding <-> g.embedding LIMIT 5;
+
+\echo
+\echo '4. A second model: the users are maintainers (numbers), the items are packages that they work with.'
+\echo
+SELECT metricrec.create_model('maintainers', 'debian.works_with', user_column => 'maintainer_id', item_column => 'package') \g /dev/null
+SELECT version, epochs, round(loss::numeric, 4) AS loss, users, items, interactions, duration
+  FROM metricrec.train('maintainers');
+\echo
+\echo '   The maintainer of "r-cran-zoo": what else would they look after?'
+\echo
+SELECT r.item_id AS package, round(r.distance::numeric, 3) AS distance, p.section, array_to_string(p.words, ' ') AS words
+  FROM debian.maintains m, recommend(m.maintainer_id::text, 8, 'maintainers') r
+  JOIN debian.packages p ON p.package = r.item_id
+ WHERE m.package = 'r-cran-zoo' ORDER BY r.distance;
