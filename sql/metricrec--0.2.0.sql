@@ -350,13 +350,15 @@ CREATE TABLE metricrec.epoch_log (
 );
 COMMENT ON TABLE metricrec.epoch_log IS 'a row per epoch of training; written by metricrec.train and retrain';
 
--- Not the rows of a model whose views were dropped by hand: its Oids would be
--- dumped as numbers, which may be something else after a restore.
+-- Not the rows of a model or version whose views or tables were dropped by hand:
+-- their Oids would be dumped as numbers, which may be something else after a restore.
 SELECT pg_catalog.pg_extension_config_dump('metricrec.model',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = item_view)');
 SELECT pg_catalog.pg_extension_config_dump('metricrec.model_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('metricrec.version',
-	'WHERE EXISTS (SELECT FROM metricrec.model m, pg_catalog.pg_class c WHERE m.model_id = version.model_id AND c.oid = m.item_view)');
+	'WHERE EXISTS (SELECT FROM metricrec.model m, pg_catalog.pg_class c WHERE m.model_id = version.model_id AND c.oid = m.item_view)'
+	' AND (user_table IS NULL OR EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = version.user_table))'
+	' AND (item_table IS NULL OR EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = version.item_table))');
 SELECT pg_catalog.pg_extension_config_dump('metricrec.component',
 	'WHERE EXISTS (SELECT FROM metricrec.model m, pg_catalog.pg_class c WHERE m.model_id = component.model_id AND c.oid = m.item_view)');
 SELECT pg_catalog.pg_extension_config_dump('metricrec.epoch_log',
@@ -771,4 +773,4 @@ CREATE FUNCTION metricrec.split(
 	AS 'MODULE_PATHNAME', 'mr_split'
 	LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION metricrec.split(regclass, text, float8, int8, name, name, name, name, name) IS
-'make a training and a test table of interactions: method random, temporal or leave_last_out';
+'makes a training and a test table of interactions: method random, temporal or leave_last_out';

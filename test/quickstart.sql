@@ -24,6 +24,7 @@ SELECT (SELECT count(*) FROM debian.packages) AS packages,
 \echo
 SELECT * FROM metricrec.split('debian.package_tags', 'random', fraction => 0.2, seed => 1,
 							  user_column => 'package', item_column => 'tag');
+CREATE INDEX ON package_tags_train (package, tag);
 SELECT metricrec.create_model('trial', 'package_tags_train',
 							  user_column => 'package', item_column => 'tag') \g /dev/null
 SELECT version, epochs, round(loss::numeric, 4) AS loss, users, items, interactions, duration

@@ -22,6 +22,7 @@
 #include "utils/rel.h"
 
 #include "data/dataset_internal.h"
+#include "util/pgutil.h"
 
 /* A hint with more names than that helps nobody. */
 #define MAX_LISTED_COLUMNS 40
@@ -37,21 +38,12 @@ open_source(Oid relid)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation of the interactions no longer exists"),
 				 errdetail("Its OID was %u.", relid)));
-	switch (rel->rd_rel->relkind)
-	{
-		case RELKIND_RELATION:
-		case RELKIND_PARTITIONED_TABLE:
-		case RELKIND_VIEW:
-		case RELKIND_MATVIEW:
-		case RELKIND_FOREIGN_TABLE:
-			return rel;
-		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-					 errmsg("cannot read interactions from relation \"%s\"", RelationGetRelationName(rel)),
-					 errdetail_relkind_not_supported(rel->rd_rel->relkind)));
-	}
-	return NULL;				/* not reached */
+	if (!mr_relation_has_rows(rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("cannot read interactions from relation \"%s\"", RelationGetRelationName(rel)),
+				 errdetail_relkind_not_supported(rel->rd_rel->relkind)));
+	return rel;
 }
 
 static char *
@@ -122,7 +114,7 @@ add_column(StringInfo text, const char *name, Oid cast_to)
 		appendStringInfoString(text, ", ");
 	if (OidIsValid(cast_to))
 		appendStringInfo(text, "(t.%s)::%s", quote_identifier(name),
-						 format_type_extended(cast_to, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+						 mr_type_sql(cast_to));
 	else
 		appendStringInfo(text, "t.%s", quote_identifier(name));
 }

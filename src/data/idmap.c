@@ -115,14 +115,6 @@ slot_size(const MrIdMap *map)
 	return map->kind == MR_ID_INTEGER ? sizeof(MrIntegerSlot) : sizeof(MrHashSlot);
 }
 
-/* Bytes held, allocator overhead not counted. */
-Size
-mr_idmap_bytes(const MrIdMap *map)
-{
-	return sizeof(MrIdMap) + (Size) map->capacity * row_size(map) +
-		map->n_slots * slot_size(map) + map->arena_bytes;
-}
-
 /* Resizes the arrays by row. */
 static void
 set_capacity(MrIdMap *map, int32 capacity)
@@ -313,25 +305,17 @@ mr_idmap_add_bytes(MrIdMap *map, uint64 at, uint32 hash, const char *bytes, Size
 	return add_row(map, at, hash, copy_bytes(map, bytes, length));
 }
 
-static Size
-stored_size(const MrIdMap *map, Datum id)
-{
-	if (map->typlen == -1)
-		return VARSIZE_ANY(DatumGetPointer(id));
-	if (map->typlen == -2)
-		return strlen(DatumGetCString(id)) + 1;
-	return map->typlen;
-}
-
 static Datum
 copy_generic(MrIdMap *map, Datum id)
 {
 	char	   *copy;
+	Size		size;
 
 	if (map->typbyval)
 		return id;
-	copy = arena_take(map, stored_size(map, id));
-	memcpy(copy, DatumGetPointer(id), stored_size(map, id));
+	size = mr_idmap_image_size(map, id);
+	copy = arena_take(map, size);
+	memcpy(copy, DatumGetPointer(id), size);
 	return PointerGetDatum(copy);
 }
 

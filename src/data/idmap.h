@@ -47,7 +47,6 @@ extern int32 mr_idmap_size(const MrIdMap *map);
 extern Datum mr_idmap_id(const MrIdMap *map, int32 row);
 extern Oid	mr_idmap_type(const MrIdMap *map);
 extern Oid	mr_idmap_collation(const MrIdMap *map);
-extern Size mr_idmap_bytes(const MrIdMap *map);
 
 /* idmap_batch.c: the same for up to MR_IDMAP_BATCH ids at once, faster */
 extern bool mr_idmap_is_integer(const MrIdMap *map);

@@ -81,6 +81,7 @@ extern int32 mr_idmap_add_bytes(MrIdMap *map, uint64 at, uint32 hash, const char
 /* idmap_type.c */
 extern void mr_idmap_init_type(MrIdMap *map);
 extern Datum mr_idmap_flatten(const MrIdMap *map, Datum id);
+extern Size mr_idmap_image_size(const MrIdMap *map, Datum id);
 extern int	mr_idmap_compare_images(const MrIdMap *map, Datum a, Datum b);
 
 /* idmap_order.c */

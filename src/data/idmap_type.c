@@ -96,8 +96,9 @@ mr_idmap_flatten(const MrIdMap *map, Datum id)
 	return id;
 }
 
-static Size
-image_size(const MrIdMap *map, Datum id)
+/* Bytes of a plain id that is passed by reference. */
+Size
+mr_idmap_image_size(const MrIdMap *map, Datum id)
 {
 	if (map->typlen == -1)
 		return VARSIZE_ANY(DatumGetPointer(id));
@@ -119,8 +120,8 @@ mr_idmap_compare_images(const MrIdMap *map, Datum a, Datum b)
 
 	if (map->typbyval)
 		return a < b ? -1 : a > b ? 1 : 0;
-	a_size = image_size(map, a);
-	b_size = image_size(map, b);
+	a_size = mr_idmap_image_size(map, a);
+	b_size = mr_idmap_image_size(map, b);
 	result = memcmp(DatumGetPointer(a), DatumGetPointer(b), Min(a_size, b_size));
 	if (result != 0)
 		return result;

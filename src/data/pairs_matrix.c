@@ -77,8 +77,11 @@ scatter_by_item(MrPairList *list, int32 n_items, ItemOrder *order)
 
 	memset(next, 0, size);
 	for (MrPairChunk *chunk = list->first; chunk; chunk = chunk->next)
+	{
+		CHECK_FOR_INTERRUPTS();
 		for (int32 p = 0; p < chunk->n; p++)
 			next[chunk->pairs[p].item]++;
+	}
 	counts_to_starts(next, n_items);
 
 	order->n = list->n;
@@ -116,7 +119,11 @@ scatter_by_user(const ItemOrder *order, MrInteractions *matrix)
 
 	memset(next, 0, start_size(matrix->n_users));
 	for (int64 p = 0; p < order->n; p++)
+	{
+		if (p % STEP == 0)
+			CHECK_FOR_INTERRUPTS();
 		next[order->pairs[p].user]++;
+	}
 	counts_to_starts(next, matrix->n_users);
 	for (int64 p = 0; p < order->n; p++)
 	{

@@ -276,26 +276,6 @@ table_name(FunctionCallInfo fcinfo, int argument, Relation rel, const char *labe
 	return quote_qualified_identifier(get_namespace_name(schema), name);
 }
 
-/* Kinds of relations that can be read as rows. */
-static void
-check_relation_kind(Relation rel)
-{
-	switch (rel->rd_rel->relkind)
-	{
-		case RELKIND_RELATION:
-		case RELKIND_PARTITIONED_TABLE:
-		case RELKIND_VIEW:
-		case RELKIND_MATVIEW:
-		case RELKIND_FOREIGN_TABLE:
-			break;
-		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-					 errmsg("cannot split relation \"%s\"", RelationGetRelationName(rel)),
-					 errdetail_relkind_not_supported(rel->rd_rel->relkind)));
-	}
-}
-
 /*
  * FROM clause with the keys (columns u, i, valid, h, t) beside the source's
  * columns under their aliases.
@@ -438,7 +418,11 @@ mr_split(PG_FUNCTION_ARGS)
 
 	plan.relation = PG_GETARG_OID(ARG_INTERACTIONS);
 	rel = relation_open(plan.relation, AccessShareLock);
-	check_relation_kind(rel);
+	if (!mr_relation_has_rows(rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("cannot split relation \"%s\"", RelationGetRelationName(rel)),
+				 errdetail_relkind_not_supported(rel->rd_rel->relkind)));
 	read_columns(fcinfo, rel, &plan);
 	plan.source = mr_relation_sql(plan.relation);
 	plan.train = table_name(fcinfo, ARG_TRAIN, rel, "train");

@@ -15,11 +15,9 @@
 typedef float KERNEL(F) __attribute__((vector_size(KERNEL_WIDTH * 4), aligned(4), may_alias));
 typedef int32_t KERNEL(I) __attribute__((vector_size(KERNEL_WIDTH * 4), aligned(4), may_alias));
 typedef uint32_t KERNEL(U) __attribute__((vector_size(KERNEL_WIDTH * 4), aligned(4), may_alias));
-typedef uint32_t KERNEL(U) __attribute__((vector_size(KERNEL_WIDTH * 4), aligned(4), may_alias));
 
 #define VF KERNEL(F)
 #define VI KERNEL(I)
-#define VU KERNEL(U)
 #define VU KERNEL(U)
 #define W KERNEL_WIDTH
 #define AT(p) (*(VF *) (p))
@@ -359,7 +357,6 @@ static const MrRowMath KERNEL(table) = {
 
 #undef VF
 #undef VI
-#undef VU
 #undef VU
 #undef W
 #undef AT

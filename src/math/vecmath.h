@@ -77,30 +77,6 @@ mr_l2_squared(const float *a, const float *b, int n)
 	return mr_vecmath.l2_squared(a, b, n);
 }
 
-static inline float
-mr_dot(const float *a, const float *b, int n)
-{
-	return mr_vecmath.dot(a, b, n);
-}
-
-static inline float
-mr_norm_squared(const float *a, int n)
-{
-	return mr_vecmath.norm_squared(a, n);
-}
-
-static inline void
-mr_axpy(float *y, float c, const float *x, int n)
-{
-	mr_vecmath.axpy(y, c, x, n);
-}
-
-static inline void
-mr_scale(float *y, float c, int n)
-{
-	mr_vecmath.scale(y, c, n);
-}
-
 /*
  * Euclidean distance and length as double, for any finite input: relative error
  * below 2e-6, no overflow, no loss by underflow.  Slower than the kernels only

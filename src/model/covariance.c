@@ -18,7 +18,7 @@
 #include "math/gemm.h"
 #include "model/hinge.h"
 
-/* Rows of one product: bounds the time between two polls and the memory. */
+/* Points at a time: bounds the memory. */
 #define PART_ROWS 4096
 
 /* Take the scratch memory from the arena. */
@@ -62,9 +62,9 @@ gather_part(MrTrainer *t, int64_t first, int32_t n, int64_t start, int32_t count
 	}
 }
 
-/* Replace C by lambda_c (2/N) G and return lambda_c L_c. */
-static double
-weigh_matrix(MrTrainer *t, double points)
+/* Replace C by lambda_c (2/N) G and add lambda_c L_c to *loss. */
+static MrStatus
+weigh_matrix(MrTrainer *t, double points, MrPoll poll, void *arg, double *loss)
 {
 	MrHinge    *h = &t->hinge;
 	float	   *c = h->covariance_matrix;
@@ -74,12 +74,17 @@ weigh_matrix(MrTrainer *t, double points)
 
 	for (int32_t i = 0; i < t->width; i++)
 	{
+		if (mr_trainer_tick(t, t->width, poll, arg))
+			return MR_STOPPED;
 		for (int32_t k = 0; k < t->width; k++)
 			frobenius += (double) c[i * t->stride + k] * c[i * t->stride + k];
 		diagonal += (double) c[i * t->stride + i] * c[i * t->stride + i];
 	}
 	frobenius = sqrt(frobenius);
 	for (int32_t i = 0; i < t->width; i++)
+	{
+		if (mr_trainer_tick(t, 4 * t->width, poll, arg))
+			return MR_STOPPED;
 		for (int32_t k = 0; k < t->width; k++)
 		{
 			double		value = c[i * t->stride + k];
@@ -89,7 +94,9 @@ weigh_matrix(MrTrainer *t, double points)
 				gradient -= 2 * value;
 			c[i * t->stride + k] = (float) (outer * 2 / points * gradient);
 		}
-	return outer * (frobenius - diagonal);
+	}
+	*loss += outer * (frobenius - diagonal);
+	return MR_OK;
 }
 
 /* The mean of the batch's points. */
@@ -104,7 +111,7 @@ compute_mean(MrTrainer *t, int64_t first, int32_t n, MrPoll poll, void *arg)
 	{
 		const float *point = batch_point(t, first, n, i);
 
-		if (i % PART_ROWS == 0 && poll && poll(arg))
+		if (mr_trainer_tick(t, 2 * t->stride, poll, arg))
 			return MR_STOPPED;
 		for (int32_t k = 0; k < t->width; k++)
 			h->covariance_mean[k] += point[k];
@@ -132,15 +139,42 @@ scatter_part(MrTrainer *t, int64_t first, int32_t n, int64_t start, int32_t coun
 }
 
 /*
+ * The product of one part: adds to C (gradient false), or makes the part's
+ * gradients of C.  By blocks of columns of the result, so that poll() is called
+ * between them where rows are wide.
+ */
+static MrStatus
+multiply_part(MrTrainer *t, bool gradient, bool is_first, int32_t count, float scale, MrPoll poll, void *arg)
+{
+	MrHinge    *h = &t->hinge;
+	int32_t		stride = t->stride;
+	int32_t		block = (int32_t) (MR_POLL_PRODUCT / ((int64_t) count * stride));
+
+	block = block > 1 ? block : 1;
+	for (int32_t column = 0; column < stride; column += block)
+	{
+		int32_t		n = stride - column < block ? stride - column : block;
+
+		if (poll && poll(arg))
+			return MR_STOPPED;
+		if (gradient)
+			mr_gemm(MR_AS_IS, MR_AS_IS, count, n, stride, 1, h->covariance_points, stride,
+					h->covariance_matrix + column, stride, 0, h->covariance_gradient + column, stride);
+		else
+			mr_gemm(MR_TRANSPOSED, MR_AS_IS, stride, n, count, scale, h->covariance_points, stride,
+					h->covariance_points + column, stride, !is_first, h->covariance_matrix + column, stride);
+	}
+	return MR_OK;
+}
+
+/*
  * Add the gradient of lambda_c L_c of the pairs order[first .. first + n) to
  * their points, and lambda_c L_c to *loss.
  */
 MrStatus
 mr_covariance_add(MrTrainer *t, int64_t first, int32_t n, MrPoll poll, void *arg, double *loss)
 {
-	MrHinge    *h = &t->hinge;
 	int64_t		points = 2 * (int64_t) n;
-	int32_t		stride = t->stride;
 
 	if (compute_mean(t, first, n, poll, arg) != MR_OK)
 		return MR_STOPPED;
@@ -148,24 +182,17 @@ mr_covariance_add(MrTrainer *t, int64_t first, int32_t n, MrPoll poll, void *arg
 	/* first C itself, then the gradient with C replaced by the weighted G */
 	for (int pass = 0; pass < 2; pass++)
 	{
-		if (pass == 1)
-			*loss += weigh_matrix(t, points);
+		if (pass == 1 && weigh_matrix(t, points, poll, arg, loss) != MR_OK)
+			return MR_STOPPED;
 		for (int64_t start = 0; start < points; start += PART_ROWS)
 		{
 			int32_t		count = points - start < PART_ROWS ? (int32_t) (points - start) : PART_ROWS;
 
-			if (poll && poll(arg))
-				return MR_STOPPED;
 			gather_part(t, first, n, start, count);
-			if (pass == 0)
-				mr_gemm(MR_TRANSPOSED, MR_AS_IS, stride, stride, count, 1.0f / points, h->covariance_points, stride,
-						h->covariance_points, stride, start > 0, h->covariance_matrix, stride);
-			else
-			{
-				mr_gemm(MR_AS_IS, MR_AS_IS, count, stride, stride, 1, h->covariance_points, stride,
-						h->covariance_matrix, stride, 0, h->covariance_gradient, stride);
+			if (multiply_part(t, pass == 1, start == 0, count, 1.0f / points, poll, arg) != MR_OK)
+				return MR_STOPPED;
+			if (pass == 1)
 				scatter_part(t, first, n, start, count);
-			}
 		}
 	}
 	return MR_OK;

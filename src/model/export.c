@@ -15,8 +15,6 @@
 
 #include "model/trainer_state.h"
 
-#define POLL_ROWS 512
-
 /* Under the constraint again, after points were added. */
 static void
 constrain(const MrTrainer *t, float *point)
@@ -41,12 +39,13 @@ copy_point(const MrTrainer *t, float *to, const float *from)
  * learned one (free), into point [stride].
  */
 static MrStatus
-user_point(const MrTrainer *t, int32_t user, const float *items, float *point, MrPoll poll, void *arg)
+user_point(MrTrainer *t, int32_t user, const float *items, float *point, MrPoll poll, void *arg)
 {
 	const MrInteractions *x = t->x;
 	int64_t		first = x->user_start[user];
 	int64_t		n = x->user_start[user + 1] - first;
 	float	   *part = t->export_row;
+	int64_t		most = mr_trainer_part(t);
 	float		square;
 
 	if (t->hyper.tower == MR_TOWER_FREE)
@@ -55,11 +54,13 @@ user_point(const MrTrainer *t, int32_t user, const float *items, float *point, M
 		return MR_OK;
 	}
 	memset(point, 0, t->stride * sizeof(float));
-	for (int64_t i = 0; i < n; i += 65536)
+	for (int64_t i = 0; i < n; i += most)
 	{
-		if (i > 0 && poll && poll(arg))
+		int64_t		count = n - i < most ? n - i : most;
+
+		if (mr_trainer_tick(t, count * t->stride, poll, arg))
 			return MR_STOPPED;
-		t->math->gather_sum(part, items, t->stride, x->items + first + i, n - i < 65536 ? n - i : 65536);
+		t->math->gather_sum(part, items, t->stride, x->items + first + i, count);
 		t->math->axpy(point, 1.0f, part, t->stride);
 	}
 	if (t->extra)
@@ -82,30 +83,37 @@ propagate_to_items(MrTrainer *t, MrPoll poll, void *arg)
 	{
 		int64_t		n = x->user_start[user + 1] - x->user_start[user];
 
-		if (user % POLL_ROWS == 0 && poll && poll(arg))
-			return MR_STOPPED;
 		if (user_point(t, user, t->items.hat, point, poll, arg) != MR_OK)
 			return MR_STOPPED;
 		for (int64_t p = x->user_start[user]; p < x->user_start[user + 1]; p++)
+		{
+			if (mr_trainer_tick(t, t->stride, poll, arg))
+				return MR_STOPPED;
 			t->math->axpy(t->items.gradient + (size_t) x->items[p] * t->stride,
 						  1.0f / sqrtf((float) n * t->item_count[x->items[p]]), point, t->stride);
+		}
 	}
 	return MR_OK;
 }
 
 /* Add a SUM over items of A_ui v_i to a free user's point. */
-static void
-propagate_to_user(MrTrainer *t, int32_t user, float *point)
+static MrStatus
+propagate_to_user(MrTrainer *t, int32_t user, float *point, MrPoll poll, void *arg)
 {
 	const MrInteractions *x = t->x;
 	int64_t		n = x->user_start[user + 1] - x->user_start[user];
 
 	for (int64_t p = x->user_start[user]; p < x->user_start[user + 1]; p++)
+	{
+		if (mr_trainer_tick(t, t->stride, poll, arg))
+			return MR_STOPPED;
 		t->math->axpy(point, (float) t->hyper.propagation / sqrtf((float) n * t->item_count[x->items[p]]),
 					  t->items.hat + (size_t) x->items[p] * t->stride, t->stride);
+	}
 	if (t->extra)
 		point[t->width] = 0;
 	constrain(t, point);
+	return MR_OK;
 }
 
 /*
@@ -124,7 +132,7 @@ finish_items(MrTrainer *t, MrPoll poll, void *arg)
 		float	   *point = t->items.gradient + (size_t) i * t->stride;
 		const float *hat = t->items.hat + (size_t) i * t->stride;
 
-		if (i % POLL_ROWS == 0 && poll && poll(arg))
+		if (mr_trainer_tick(t, 4 * t->stride, poll, arg))
 			return MR_STOPPED;
 		if (!spread)
 		{
@@ -152,7 +160,7 @@ largest_bias(const MrTrainer *t)
 }
 
 static MrStatus
-export_items(const MrTrainer *t, float *items)
+export_items(MrTrainer *t, float *items, MrPoll poll, void *arg)
 {
 	int32_t		dimensions = t->hyper.dimensions;
 	float		largest = t->bias ? largest_bias(t) : 0;
@@ -161,6 +169,8 @@ export_items(const MrTrainer *t, float *items)
 	{
 		float	   *to = items + (size_t) i * dimensions;
 
+		if (mr_trainer_tick(t, t->stride, poll, arg))
+			return MR_STOPPED;
 		memcpy(to, t->items.gradient + (size_t) i * t->stride, t->width * sizeof(float));
 		if (t->bias)
 			to[t->width] = sqrtf((float) t->hyper.temperature * (largest - t->bias[i]));
@@ -184,22 +194,22 @@ mr_trainer_export(MrTrainer *t, MrPoll poll, void *arg, float *users, float *ite
 {
 	int32_t		dimensions = t->hyper.dimensions;
 	float	   *point = t->export_row + t->stride;
-	MrStatus	status = mr_trainer_start(t, poll, arg);
+	MrStatus	status = poll && poll(arg) ? MR_STOPPED : mr_trainer_start(t, poll, arg);
 
 	if (status == MR_OK)
 		status = finish_items(t, poll, arg);
 	if (status == MR_OK)
-		status = export_items(t, items);
+		status = export_items(t, items, poll, arg);
 	for (int32_t user = 0; status == MR_OK && user < t->x->n_users; user++)
 	{
 		float	   *to = users + (size_t) user * dimensions;
 
-		if (user % POLL_ROWS == 0 && poll && poll(arg))
+		if (mr_trainer_tick(t, t->stride, poll, arg))
 			status = MR_STOPPED;
 		else
 			status = user_point(t, user, t->items.gradient, point, poll, arg);
-		if (t->hyper.tower == MR_TOWER_FREE && t->hyper.propagation > 0)
-			propagate_to_user(t, user, point);
+		if (status == MR_OK && t->hyper.tower == MR_TOWER_FREE && t->hyper.propagation > 0)
+			status = propagate_to_user(t, user, point, poll, arg);
 		if (t->bias)
 			to[t->width] = 0;
 		memcpy(to, point, t->width * sizeof(float));

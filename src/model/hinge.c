@@ -28,8 +28,8 @@
 /* The likes are kept as bits, too, if they fit in this. */
 #define BITMAP_LIMIT ((size_t) 64 * 1024 * 1024)
 
-#define POLL_PAIRS 256
-#define POLL_ROWS 2048
+/* A draw, its drift and its share of the bookkeeping, in multiplications. */
+#define DRAW_WORK 64
 
 /* Take the scratch memory from the arena. */
 void
@@ -67,7 +67,7 @@ mr_hinge_start(MrTrainer *t, MrPoll poll, void *arg)
 		memset(h->bitmap, 0, x->n_users * h->bitmap_bytes);
 	for (int32_t u = 0; u < x->n_users; u++)
 	{
-		if (u % POLL_ROWS == 0 && poll && poll(arg))
+		if (mr_trainer_tick(t, 8 * (1 + x->user_start[u + 1] - x->user_start[u]), poll, arg))
 			return MR_STOPPED;
 		for (int64_t p = x->user_start[u]; p < x->user_start[u + 1]; p++)
 		{
@@ -211,7 +211,7 @@ step_touched(MrTrainer *t, MrPoints *points, const MrStep *step, MrPoll poll, vo
 	{
 		int32_t		row = points->touched[i];
 
-		if (i % POLL_ROWS == 0 && poll && poll(arg))
+		if (mr_trainer_tick(t, 4 * t->stride, poll, arg))
 			return MR_STOPPED;
 		mr_points_step(points, t->math, step, row, points->gradient + (size_t) row * points->stride);
 		points->is_touched[row] = 0;
@@ -241,12 +241,14 @@ add_batch(MrTrainer *t, const MrStep *step, int64_t first, int32_t n,
 	MrHinge    *h = &t->hinge;
 	const MrInteractions *x = t->x;
 
+	if (poll && poll(arg))
+		return MR_STOPPED;
 	for (int32_t at = 0; at < n; at++)
 	{
 		uint32_t	pair = h->order[first + at];
 		int32_t		user = h->pair_user[pair];
 
-		if (at % POLL_PAIRS == 0 && poll && poll(arg))
+		if (mr_trainer_tick(t, t->hyper.negatives * (int64_t) (t->stride + DRAW_WORK), poll, arg))
 			return MR_STOPPED;
 		if (t->hyper.sampling == MR_SAMPLING_TWO_STAGE && at % MR_TWO_STAGE_ROWS == 0 &&
 			mr_two_stage_weigh(t, first + at, n - at < MR_TWO_STAGE_ROWS ? n - at : MR_TWO_STAGE_ROWS,

@@ -33,9 +33,12 @@ mr_interactions_valid(const MrInteractions *x)
 	return true;
 }
 
-/* Did this user interact with this item?  Binary search, O(log n). */
-bool
-mr_interactions_contain(const MrInteractions *x, int32_t user, int32_t item)
+/*
+ * The user's first pair whose item is not before this one, or the end of the
+ * user's pairs.  Binary search, O(log n).
+ */
+int64_t
+mr_interactions_find(const MrInteractions *x, int32_t user, int32_t item)
 {
 	int64_t		low = x->user_start[user];
 	int64_t		high = x->user_start[user + 1];
@@ -49,5 +52,14 @@ mr_interactions_contain(const MrInteractions *x, int32_t user, int32_t item)
 		else
 			high = middle;
 	}
-	return low < x->user_start[user + 1] && x->items[low] == item;
+	return low;
+}
+
+/* Did this user interact with this item? */
+bool
+mr_interactions_contain(const MrInteractions *x, int32_t user, int32_t item)
+{
+	int64_t		at = mr_interactions_find(x, user, item);
+
+	return at < x->user_start[user + 1] && x->items[at] == item;
 }

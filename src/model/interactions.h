@@ -34,6 +34,7 @@ typedef struct MrInteractions
 
 /* interactions.c */
 extern bool mr_interactions_valid(const MrInteractions *x);
+extern int64_t mr_interactions_find(const MrInteractions *x, int32_t user, int32_t item);
 extern bool mr_interactions_contain(const MrInteractions *x, int32_t user, int32_t item);
 
 #endif							/* MR_INTERACTIONS_H */

@@ -16,6 +16,9 @@
 #include "math/topk.h"
 #include "model/ranking.h"
 
+/* Users between two polls, with lists of some thousand items. */
+#define POLL_USERS 64
+
 /* Sums over the evaluated users of one user's values. */
 typedef struct UserSums
 {
@@ -25,8 +28,8 @@ typedef struct UserSums
 static int64_t busiest_user(const MrInteractions *held_out);
 static void add_user(const int32_t *ranks, int64_t known, int64_t unknown, int32_t k,
 					 MrTopItem *memory, UserSums *sums);
-static void list_metrics(const MrRankInput *in, const MrRankOutput *ranked, const MrMetricsInput *counts,
-						 int32_t k, uint8_t *seen, MrMetrics *result);
+static MrStatus list_metrics(const MrRankInput *in, const MrRankOutput *ranked, const MrMetricsInput *counts,
+							 int32_t k, uint8_t *seen, MrMetrics *result);
 
 /* Bytes of `memory` for mr_metrics(), SIZE_MAX if they cannot be counted. */
 size_t
@@ -42,9 +45,9 @@ mr_metrics_bytes(const MrRankInput *in)
 /*
  * Metrics at k >= 1 of the ranks that mr_rank() made of `in`.  `memory` has
  * mr_metrics_bytes() bytes, aligned for a double.  O(n_pairs log n_pairs +
- * users * k); quick enough to be called without a poll.
+ * users * k).  Returns MR_OK, or MR_STOPPED when counts->poll said so.
  */
-void
+MrStatus
 mr_metrics(const MrRankInput *in, const MrRankOutput *ranked, const MrMetricsInput *counts,
 		   int32_t k, void *memory, MrMetrics *result)
 {
@@ -63,6 +66,8 @@ mr_metrics(const MrRankInput *in, const MrRankOutput *ranked, const MrMetricsInp
 		int64_t		known = held_out->user_start[u + 1] - start;
 		int64_t		unknown = in->unknown_items ? in->unknown_items[u] : 0;
 
+		if (u % POLL_USERS == 0 && counts->poll && counts->poll(counts->arg))
+			return MR_STOPPED;
 		if (known + unknown == 0)
 			continue;
 		result->users++;
@@ -77,7 +82,7 @@ mr_metrics(const MrRankInput *in, const MrRankOutput *ranked, const MrMetricsInp
 	result->ndcg = sums.ndcg / users;
 	result->map = sums.map / users;
 	result->mrr = sums.mrr / users;
-	list_metrics(in, ranked, counts, k, seen, result);
+	return list_metrics(in, ranked, counts, k, seen, result);
 }
 
 /* The most held-out items that one user has. */
@@ -145,7 +150,7 @@ add_user(const int32_t *ranks, int64_t known, int64_t unknown, int32_t k,
  * nobody took in training is as novel as one that one user took: -log2 of 0
  * would make the mean infinite.
  */
-static void
+static MrStatus
 list_metrics(const MrRankInput *in, const MrRankOutput *ranked, const MrMetricsInput *counts,
 			 int32_t k, uint8_t *seen, MrMetrics *result)
 {
@@ -157,7 +162,7 @@ list_metrics(const MrRankInput *in, const MrRankOutput *ranked, const MrMetricsI
 
 	result->coverage = result->popularity = result->novelty = NAN;
 	if (ranked->top == NULL || in->top_k < k)
-		return;
+		return MR_OK;
 
 	memset(seen, 0, (size_t) held_out->n_items);
 	for (int32_t u = 0; u < held_out->n_users; u++)
@@ -167,6 +172,8 @@ list_metrics(const MrRankInput *in, const MrRankOutput *ranked, const MrMetricsI
 		double		user_novelty = 0;
 		int32_t		n = 0;
 
+		if (u % POLL_USERS == 0 && counts->poll && counts->poll(counts->arg))
+			return MR_STOPPED;
 		if (held_out->user_start[u] == held_out->user_start[u + 1] &&
 			!(in->unknown_items && in->unknown_items[u] > 0))
 			continue;
@@ -186,8 +193,9 @@ list_metrics(const MrRankInput *in, const MrRankOutput *ranked, const MrMetricsI
 		novelty += user_novelty / n;
 	}
 	if (result->lists == 0)
-		return;
+		return MR_OK;
 	result->coverage = (double) distinct / (double) held_out->n_items;
 	result->popularity = popularity / (double) result->lists;
 	result->novelty = novelty / (double) result->lists;
+	return MR_OK;
 }

@@ -28,7 +28,8 @@
 /* Steps without a gradient after which a row no longer moves: r^150 < 2e-7. */
 #define DRIFT_STEPS 150
 
-#define POLL_ROWS 1024
+/* Random coordinates between two polls. */
+#define POLL_COORDINATES 262144
 
 /*
  * Take the matrix's memory from the arena; flags: MR_POINTS_...
@@ -109,6 +110,7 @@ mr_points_start(MrPoints *p, MrRng *rng, double deviation, MrPoll poll, void *ar
 {
 	const MrRowMath *math = mr_rowmath();
 	size_t		row_size = p->stride * sizeof(float);
+	int32_t		poll_rows = POLL_COORDINATES / p->stride;
 
 	if (p->is_touched)
 		memset(p->is_touched, 0, p->n);
@@ -121,7 +123,7 @@ mr_points_start(MrPoints *p, MrRng *rng, double deviation, MrPoll poll, void *ar
 	{
 		float	   *value = p->value + (size_t) row * p->stride;
 
-		if (row % POLL_ROWS == 0 && poll && poll(arg))
+		if (row % (poll_rows > 1 ? poll_rows : 1) == 0 && poll && poll(arg))
 			return MR_STOPPED;
 		memset(value, 0, row_size);
 		if (p->first)

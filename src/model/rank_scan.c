@@ -134,21 +134,10 @@ score_below(const RankSlot *slot, double d, double error, int32_t dimensions)
 static void
 mask(const MrInteractions *pairs, int32_t user, float *row, int32_t first, int32_t n)
 {
-	int64_t		low = pairs->user_start[user];
 	int64_t		end = pairs->user_start[user + 1];
-	int64_t		high = end;
 
-	while (low < high)
-	{
-		int64_t		middle = low + (high - low) / 2;
-
-		if (pairs->items[middle] < first)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	for (; low < end && pairs->items[low] < first + n; low++)
-		row[pairs->items[low] - first] = -INFINITY;
+	for (int64_t p = mr_interactions_find(pairs, user, first); p < end && pairs->items[p] < first + n; p++)
+		row[pairs->items[p] - first] = -INFINITY;
 }
 
 /*

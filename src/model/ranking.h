@@ -70,6 +70,8 @@ typedef struct MrMetricsInput
 	const int64_t *item_counts; /* [n_items] training interactions of an item */
 	int64_t		n_training_users;
 	int64_t		unknown_users;	/* users with held-out items whom the model does not know */
+	MrPoll		poll;			/* NULL: never stops */
+	void	   *arg;
 } MrMetricsInput;
 
 /*
@@ -99,7 +101,7 @@ typedef struct MrMetrics
 
 /* metrics.c */
 extern size_t mr_metrics_bytes(const MrRankInput *in);
-extern void mr_metrics(const MrRankInput *in, const MrRankOutput *ranked, const MrMetricsInput *counts,
-					   int32_t k, void *memory, MrMetrics *result);
+extern MrStatus mr_metrics(const MrRankInput *in, const MrRankOutput *ranked, const MrMetricsInput *counts,
+						   int32_t k, void *memory, MrMetrics *result);
 
 #endif							/* MR_RANKING_H */

@@ -34,7 +34,7 @@
  * TWO_STAGE: Tran et al., SIGIR 2019, arXiv 1909.10912, released code: Adam
  *	1e-4, d = 128, 50 epochs, margin 1, unit sphere, batch 256, one negative, 2,000
  *	candidates with p ~ count, no rank weight, start N(0, 0.1).
- * SEED: arXiv 2411.06374: unsquared triplet, "margin > 1", random negatives.  The
+ * TRIPLET: arXiv 2411.06374: unsquared triplet, "margin > 1", random negatives.  The
  *	paper gives no other figure; the rest was chosen on validation splits.
  */
 static const MrHyper presets[] = {
@@ -59,8 +59,8 @@ static const MrHyper presets[] = {
 		.margin = 1, .rank_weight = false, .negatives = 1,
 		.candidates = 2000, .popularity_exponent = 1
 	},
-	[MR_PRESET_SEED] = {
-		.preset = MR_PRESET_SEED, .loss = MR_LOSS_TRIPLET, .sampling = MR_SAMPLING_UNIFORM,
+	[MR_PRESET_TRIPLET] = {
+		.preset = MR_PRESET_TRIPLET, .loss = MR_LOSS_TRIPLET, .sampling = MR_SAMPLING_UNIFORM,
 		.tower = MR_TOWER_FREE, .constraint = MR_CONSTRAINT_NONE, .optimizer = MR_OPTIMIZER_ADAGRAD,
 		.dimensions = 64, .epochs = 20, .batch_size = 1000, .learning_rate = 0.1,
 		.margin = 1.2, .rank_weight = false, .negatives = 5,
@@ -84,7 +84,7 @@ base_preset(const MrHyper *hyper, uint64_t set)
 	{
 		if (hyper->loss == MR_LOSS_SOFTMAX)
 			return MR_PRESET_NONE;
-		return hyper->loss == MR_LOSS_TRIPLET ? MR_PRESET_SEED : MR_PRESET_CML_RELEASED;
+		return hyper->loss == MR_LOSS_TRIPLET ? MR_PRESET_TRIPLET : MR_PRESET_CML_RELEASED;
 	}
 	if (is_set(set, MR_HYPER_SAMPLING) && hyper->sampling == MR_SAMPLING_TWO_STAGE)
 		return MR_PRESET_TWO_STAGE;

@@ -15,6 +15,8 @@
 
 #define MAX_REJECTIONS 64
 
+#define POLL_ENTRIES 65536
+
 /* Take the table's memory from the arena. */
 void
 mr_alias_layout(MrAlias *alias, MrArena *arena, int32_t n)
@@ -30,28 +32,38 @@ mr_alias_layout(MrAlias *alias, MrArena *arena, int32_t n)
  *
  * A slot holds probability 1/n.  Slots are filled in one sweep: `small` walks
  * over the entries with less than their slot, `large` over those with more,
- * which give the rest away.  Returns SUM of count^exponent.
+ * which give the rest away.  *sum = SUM of count^exponent.
  */
-double
-mr_alias_fill(MrAlias *alias, const int32_t *count, double exponent)
+MrStatus
+mr_alias_fill(MrAlias *alias, const int32_t *count, double exponent, double *sum,
+			  MrPoll poll, void *arg)
 {
 	int32_t		n = alias->n;
-	double		sum = 0;
 	int32_t		large = 0;
 	int32_t		small = 0;
+	int32_t		first = 0;
 
-	for (int32_t i = 0; i < n; i++)
-		if (count[i] > 0)
-			sum += pow(count[i], exponent);
+	*sum = 0;
 	for (int32_t i = 0; i < n; i++)
 	{
-		alias->threshold[i] = count[i] > 0 ? (float) (pow(count[i], exponent) * n / sum) : 0;
+		if (i % POLL_ENTRIES == 0 && poll && poll(arg))
+			return MR_STOPPED;
+		if (count[i] > 0)
+			*sum += pow(count[i], exponent);
+	}
+	for (int32_t i = 0; i < n; i++)
+	{
+		if (i % POLL_ENTRIES == 0 && poll && poll(arg))
+			return MR_STOPPED;
+		alias->threshold[i] = count[i] > 0 ? (float) (pow(count[i], exponent) * n / *sum) : 0;
 		alias->other[i] = -1;
 	}
 	while (small < n)
 	{
 		int32_t		i = small;
 
+		if (small % POLL_ENTRIES == 0 && poll && poll(arg))
+			return MR_STOPPED;
 		if (alias->threshold[i] >= 1 || alias->other[i] >= 0)
 		{
 			small++;
@@ -73,19 +85,12 @@ mr_alias_fill(MrAlias *alias, const int32_t *count, double exponent)
 		small++;
 	}
 	/* what rounding left open is a full slot, or an entry that must not be drawn */
+	while (first < n - 1 && count[first] <= 0)
+		first++;
 	for (int32_t i = 0; i < n; i++)
-	{
-		if (alias->other[i] >= 0)
-			continue;
-		alias->other[i] = i;
-		for (int32_t k = 0; count[i] <= 0 && k < n; k++)
-			if (count[k] > 0)
-			{
-				alias->other[i] = k;
-				break;
-			}
-	}
-	return sum;
+		if (alias->other[i] < 0)
+			alias->other[i] = count[i] > 0 ? i : first;
+	return MR_OK;
 }
 
 /* An entry of the table: one random number. */

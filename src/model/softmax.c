@@ -31,8 +31,8 @@
 /* rows * stride at most this: a product of one tile then takes well under 50 ms. */
 #define PRODUCT_LIMIT (1024 * 1024)
 
-/* Rows of work between two polls. */
-#define POLL_ROWS 2048
+/* A random number and what goes with it, in multiplications. */
+#define DRAW_WORK 16
 
 /* Take the scratch memory from the arena. */
 void
@@ -114,16 +114,21 @@ refresh_extra(MrTrainer *t, int32_t item)
 }
 
 /* All items' extra coordinates, after points or biases were set from outside. */
-void
-mr_softmax_refresh(MrTrainer *t)
+MrStatus
+mr_softmax_refresh(MrTrainer *t, MrPoll poll, void *arg)
 {
 	for (int32_t i = 0; i < t->x->n_items; i++)
+	{
+		if (mr_trainer_tick(t, t->stride, poll, arg))
+			return MR_STOPPED;
 		refresh_extra(t, i);
+	}
+	return MR_OK;
 }
 
 /* Biases start at 0. */
-void
-mr_softmax_start(MrTrainer *t)
+MrStatus
+mr_softmax_start(MrTrainer *t, MrPoll poll, void *arg)
 {
 	int32_t		n_items = t->x->n_items;
 
@@ -133,13 +138,13 @@ mr_softmax_start(MrTrainer *t)
 		memset(t->bias_first, 0, n_items * sizeof(float));
 		memset(t->bias_second, 0, n_items * sizeof(float));
 	}
-	mr_softmax_refresh(t);
 	if (t->sampled)
 	{
 		t->softmax.n_columns = 0;	/* nothing drawn yet */
 		for (int32_t i = 0; i < n_items; i++)
 			t->softmax.column_of[i] = -1;
 	}
+	return mr_softmax_refresh(t, poll, arg);
 }
 
 /* The bias's own step; its clock is the item's, read before the item's step. */
@@ -204,7 +209,7 @@ step_items(MrTrainer *t, const MrStep *step, MrPoll poll, void *arg)
 	{
 		int32_t		item = t->sampled ? items->touched[i] : i;
 
-		if (i % POLL_ROWS == 0 && poll && poll(arg))
+		if (mr_trainer_tick(t, 4 * t->stride, poll, arg))
 			return MR_STOPPED;
 		mr_softmax_step_item(t, step, item);
 		if (t->sampled)
@@ -215,8 +220,8 @@ step_items(MrTrainer *t, const MrStep *step, MrPoll poll, void *arg)
 }
 
 /* Which positives are targets and which are pooled; the latter are packed into input. */
-static void
-split_history(MrTrainer *t, int64_t first, int64_t at, int64_t n)
+static MrStatus
+split_history(MrTrainer *t, int64_t first, int64_t at, int64_t n, MrPoll poll, void *arg)
 {
 	MrSoftmax  *s = &t->softmax;
 	int64_t		pooled = 0;
@@ -228,7 +233,11 @@ split_history(MrTrainer *t, int64_t first, int64_t at, int64_t n)
 		left = 0;
 	for (int64_t i = 0; i < n; i++)
 	{
-		bool		take = left > 0 && (int64_t) mr_rng_below64(&t->rng, n - i) < left;
+		bool		take;
+
+		if (mr_trainer_tick(t, DRAW_WORK, poll, arg))
+			return MR_STOPPED;
+		take = left > 0 && (int64_t) mr_rng_below64(&t->rng, n - i) < left;
 
 		s->is_target[at + i] = !take;
 		if (take)
@@ -238,6 +247,7 @@ split_history(MrTrainer *t, int64_t first, int64_t at, int64_t n)
 		}
 	}
 	s->row_input[s->n_rows] = pooled;
+	return MR_OK;
 }
 
 /* u = normalise(SUM of the pooled items' points); 0 if nothing is pooled. */
@@ -248,12 +258,13 @@ pool_row(MrTrainer *t, int32_t row, int64_t at, MrPoll poll, void *arg)
 	float	   *user = s->user + (size_t) row * t->stride;
 	float	   *part = s->back + (size_t) row * t->stride;
 	int64_t		n = s->row_input[row];
+	int64_t		most = mr_trainer_part(t);
 	float		square;
 
 	memset(user, 0, t->stride * sizeof(float));
-	for (int64_t i = 0; i < n; i += GROUP_MIN_PAIRS)
+	for (int64_t i = 0; i < n; i += most)
 	{
-		size_t		count = n - i < GROUP_MIN_PAIRS ? n - i : GROUP_MIN_PAIRS;
+		size_t		count = n - i < most ? n - i : most;
 
 		if (poll && poll(arg))
 			return MR_STOPPED;
@@ -291,7 +302,8 @@ fill_group(MrTrainer *t, int32_t *next, int32_t end, int32_t *rows, MrPoll poll,
 			break;
 		s->row_user[s->n_rows] = user;
 		s->row_pair[s->n_rows] = at;
-		split_history(t, first, at, n);
+		if (split_history(t, first, at, n, poll, arg) != MR_OK)
+			return MR_STOPPED;
 		for (int64_t i = 0; i < n; i++)
 			s->column[at + i] = t->sampled ? s->column_of[x->items[first + i]] : x->items[first + i];
 		if (t->hyper.tower == MR_TOWER_FREE)
@@ -313,8 +325,8 @@ fill_group(MrTrainer *t, int32_t *next, int32_t end, int32_t *rows, MrPoll poll,
  * Take the gradients of the group's users to their own points, or through the
  * pooling to the items of their histories.
  */
-static void
-step_users(MrTrainer *t, const MrStep *step, int32_t rows)
+static MrStatus
+step_users(MrTrainer *t, const MrStep *step, int32_t rows, MrPoll poll, void *arg)
 {
 	MrSoftmax  *s = &t->softmax;
 
@@ -335,9 +347,14 @@ step_users(MrTrainer *t, const MrStep *step, int32_t rows)
 		t->math->axpy(gradient, -radial, user, t->stride);
 		t->math->scale(gradient, s->inverse_norm[row], gradient, t->stride);
 		for (int64_t i = 0; i < s->row_input[row]; i++)
+		{
+			if (mr_trainer_tick(t, t->stride, poll, arg))
+				return MR_STOPPED;
 			t->math->axpy(mr_points_touch(&t->items, s->input[s->row_pair[row] + i]), 1.0f,
 						  gradient, t->stride);
+		}
 	}
+	return MR_OK;
 }
 
 /*
@@ -361,8 +378,8 @@ mr_softmax_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result)
 		int32_t		end = t->n_active - next < t->hyper.batch_size ? t->n_active : next + t->hyper.batch_size;
 		MrStep		step = mr_trainer_step_now(t);
 
-		if (t->sampled)
-			mr_softmax_draw(t);
+		if (t->sampled && mr_softmax_draw(t, poll, arg) != MR_OK)
+			return MR_STOPPED;
 		while (next < end)
 		{
 			int32_t		rows;
@@ -373,10 +390,11 @@ mr_softmax_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result)
 			for (int64_t i = 0; i < s->row_pair[rows]; i++)
 				result->positives += s->is_target[i];
 			result->negatives += (int64_t) rows * s->n_columns;
-			step_users(t, &step, rows);
+			if (step_users(t, &step, rows, poll, arg) != MR_OK)
+				return MR_STOPPED;
 		}
-		if (t->sampled)
-			mr_softmax_scatter(t);
+		if (t->sampled && mr_softmax_scatter(t, poll, arg) != MR_OK)
+			return MR_STOPPED;
 		if (step_items(t, &step, poll, arg) != MR_OK)
 			return MR_STOPPED;
 		t->step++;

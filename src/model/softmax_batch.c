@@ -101,8 +101,8 @@ compute_logits(MrTrainer *t, int32_t rows, const float *points, MrPoll poll, voi
 }
 
 /* Logits of the targets when the columns are shared negatives: one dot product each. */
-static void
-compute_target_logits(MrTrainer *t, int32_t rows)
+static MrStatus
+compute_target_logits(MrTrainer *t, int32_t rows, MrPoll poll, void *arg)
 {
 	MrSoftmax  *s = &t->softmax;
 	float		alpha = (float) (2.0 / t->hyper.temperature);
@@ -112,11 +112,16 @@ compute_target_logits(MrTrainer *t, int32_t rows)
 		const int32_t *item = t->x->items + t->x->user_start[s->row_user[row]];
 
 		for (int64_t p = s->row_pair[row]; p < s->row_pair[row + 1]; p++)
+		{
+			if (mr_trainer_tick(t, t->stride, poll, arg))
+				return MR_STOPPED;
 			if (s->is_target[p])
 				s->target_logit[p] = alpha * t->math->dot(s->user + (size_t) row * t->stride,
 														  t->items.hat + (size_t) item[p - s->row_pair[row]] * t->stride,
 														  t->stride);
+		}
 	}
+	return MR_OK;
 }
 
 /* E = exp(Z - shift) and its row sums. */
@@ -186,8 +191,8 @@ weigh_row(MrTrainer *t, int32_t row, double scale, double *loss, double *weight)
 }
 
 /* Put the targets' gradients into E, or straight into the points' gradients. */
-static void
-place_targets(MrTrainer *t, int32_t row)
+static MrStatus
+place_targets(MrTrainer *t, int32_t row, MrPoll poll, void *arg)
 {
 	MrSoftmax  *s = &t->softmax;
 	float		inverse = s->factor[row] > 0 ? 1.0f / s->factor[row] : 0;
@@ -199,6 +204,8 @@ place_targets(MrTrainer *t, int32_t row)
 
 		if (!s->is_target[p])
 			continue;
+		if (mr_trainer_tick(t, t->sampled ? 2 * t->stride : 1, poll, arg))
+			return MR_STOPPED;
 		if (!t->sampled)
 			tile_weight(s, column / s->tile_columns)[(size_t) row * s->tile_columns + column % s->tile_columns] =
 				s->target_logit[p] * inverse;
@@ -213,6 +220,7 @@ place_targets(MrTrainer *t, int32_t row)
 						  s->user + (size_t) row * t->stride, t->stride);
 		}
 	}
+	return MR_OK;
 }
 
 /* dL/dU into back, dL/dV added to the columns' gradients. */
@@ -253,8 +261,8 @@ mr_softmax_group(MrTrainer *t, int32_t rows, double gradient_scale,
 
 	if (compute_logits(t, rows, points, poll, arg) != MR_OK)
 		return MR_STOPPED;
-	if (t->sampled)
-		compute_target_logits(t, rows);
+	if (t->sampled && compute_target_logits(t, rows, poll, arg) != MR_OK)
+		return MR_STOPPED;
 	if (exponentiate(t, rows, poll, arg) != MR_OK)
 		return MR_STOPPED;
 	memset(s->back, 0, (size_t) rows * t->stride * sizeof(float));
@@ -263,8 +271,8 @@ mr_softmax_group(MrTrainer *t, int32_t rows, double gradient_scale,
 		weigh_row(t, row, gradient_scale, loss, weight);
 		t->math->scale(s->scaled + (size_t) row * t->stride, s->factor[row],
 					   s->user + (size_t) row * t->stride, t->stride);
-		if (!t->sampled)
-			place_targets(t, row);
+		if (!t->sampled && place_targets(t, row, poll, arg) != MR_OK)
+			return MR_STOPPED;
 	}
 	if (compute_gradients(t, rows, points, gradients, poll, arg) != MR_OK)
 		return MR_STOPPED;
@@ -273,8 +281,8 @@ mr_softmax_group(MrTrainer *t, int32_t rows, double gradient_scale,
 		float	   *back = s->back + (size_t) row * t->stride;
 
 		t->math->scale(back, s->factor[row], back, t->stride);
-		if (t->sampled)
-			place_targets(t, row);
+		if (t->sampled && place_targets(t, row, poll, arg) != MR_OK)
+			return MR_STOPPED;
 	}
 	return MR_OK;
 }

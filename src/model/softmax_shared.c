@@ -34,8 +34,8 @@ sift_down(int32_t *value, int32_t root, int32_t n)
 }
 
 /* Heap sort, ascending: unlike the library's qsort() it never allocates. */
-static void
-sort_items(int32_t *value, int32_t n)
+static MrStatus
+sort_items(MrTrainer *t, int32_t *value, int32_t n, MrPoll poll, void *arg)
 {
 	for (int32_t root = n / 2 - 1; root >= 0; root--)
 		sift_down(value, root, n);
@@ -43,18 +43,21 @@ sort_items(int32_t *value, int32_t n)
 	{
 		int32_t		largest = value[0];
 
+		if (mr_trainer_tick(t, 64, poll, arg))
+			return MR_STOPPED;
 		value[0] = value[last];
 		value[last] = largest;
 		sift_down(value, 0, last);
 	}
+	return MR_OK;
 }
 
 /*
  * Draw the negatives of a batch and gather their points, corrected, as the
  * columns of the products, in the order of the items.
  */
-void
-mr_softmax_draw(MrTrainer *t)
+MrStatus
+mr_softmax_draw(MrTrainer *t, MrPoll poll, void *arg)
 {
 	MrSoftmax  *s = &t->softmax;
 	int32_t		n_items = t->x->n_items;
@@ -67,7 +70,8 @@ mr_softmax_draw(MrTrainer *t)
 	for (int32_t i = 0; i < draws; i++)
 		s->drawn[i] = mixed && (i & 1) ? mr_alias_draw(&t->alias, &t->rng)
 			: (int32_t) mr_rng_below(&t->rng, n_items);
-	sort_items(s->drawn, draws);
+	if (sort_items(t, s->drawn, draws, poll, arg) != MR_OK)
+		return MR_STOPPED;
 	for (int32_t i = 0; i < draws; n++)
 	{
 		int32_t		item = s->drawn[i];
@@ -75,6 +79,8 @@ mr_softmax_draw(MrTrainer *t)
 		double		q = 1.0 / n_items;
 		float	   *point = s->column_point + (size_t) n * t->stride;
 
+		if (mr_trainer_tick(t, 64 + t->stride, poll, arg))
+			return MR_STOPPED;
 		for (; i < draws && s->drawn[i] == item; i++)
 			times++;
 		if (mixed && t->item_count[item] > 0)
@@ -89,15 +95,21 @@ mr_softmax_draw(MrTrainer *t)
 	s->n_columns = n;
 	s->n_tiles = (n + s->tile_columns - 1) / s->tile_columns;
 	memset(s->column_gradient, 0, (size_t) n * t->stride * sizeof(float));
+	return MR_OK;
 }
 
 /* Hand the columns' gradients on to their items. */
-void
-mr_softmax_scatter(MrTrainer *t)
+MrStatus
+mr_softmax_scatter(MrTrainer *t, MrPoll poll, void *arg)
 {
 	MrSoftmax  *s = &t->softmax;
 
 	for (int32_t c = 0; c < s->n_columns; c++)
+	{
+		if (mr_trainer_tick(t, t->stride, poll, arg))
+			return MR_STOPPED;
 		t->math->axpy(mr_points_touch(&t->items, s->drawn[c]), 1.0f,
 					  s->column_gradient + (size_t) c * t->stride, t->stride);
+	}
+	return MR_OK;
 }

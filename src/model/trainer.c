@@ -19,7 +19,6 @@
 #define MAX_STRIDE 65536
 
 /* Work between two polls. */
-#define POLL_ROWS 1024
 #define POLL_SWAPS 262144
 
 /*
@@ -140,7 +139,7 @@ count_interactions(MrTrainer *t, MrPoll poll, void *arg)
 	memset(t->item_count, 0, x->n_items * sizeof(int32_t));
 	for (int32_t u = 0; u < x->n_users; u++)
 	{
-		if (u % POLL_ROWS == 0 && poll && poll(arg))
+		if (mr_trainer_tick(t, 8 + x->user_start[u + 1] - x->user_start[u], poll, arg))
 			return MR_STOPPED;
 		if (x->user_start[u + 1] > x->user_start[u])
 			t->active[n++] = (uint32_t) u;
@@ -197,22 +196,21 @@ mr_trainer_start(MrTrainer *t, MrPoll poll, void *arg)
 	mr_rng_seed(&t->rng, t->hyper.seed);
 	if (count_interactions(t, poll, arg) != MR_OK)
 		return MR_STOPPED;
-	if (t->alias.n > 0)
-		t->popularity_sum = mr_alias_fill(&t->alias, t->item_count, t->hyper.popularity_exponent);
+	if (t->alias.n > 0 &&
+		mr_alias_fill(&t->alias, t->item_count, t->hyper.popularity_exponent, &t->popularity_sum, poll, arg) != MR_OK)
+		return MR_STOPPED;
 	if (mr_points_start(&t->items, &t->rng, t->hyper.init_deviation, poll, arg) != MR_OK)
 		return MR_STOPPED;
 	if (t->hyper.tower == MR_TOWER_FREE &&
 		mr_points_start(&t->users, &t->rng, t->hyper.init_deviation, poll, arg) != MR_OK)
 		return MR_STOPPED;
-	if (t->hyper.loss == MR_LOSS_SOFTMAX)
-		mr_softmax_start(t);
-	else if (mr_hinge_start(t, poll, arg) != MR_OK)
+	if ((t->hyper.loss == MR_LOSS_SOFTMAX ? mr_softmax_start(t, poll, arg) : mr_hinge_start(t, poll, arg)) != MR_OK)
 		return MR_STOPPED;
 	t->started = true;
 	return MR_OK;
 }
 
-/* Every order of the values equally likely, as mr_rng_shuffle(), with polling. */
+/* Every order of the values equally likely: mr_rng_shuffle() with polling. */
 MrStatus
 mr_trainer_shuffle(MrTrainer *t, uint32_t *values, uint32_t n, MrPoll poll, void *arg)
 {

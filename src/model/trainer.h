@@ -61,7 +61,7 @@ typedef enum MrPreset
 	MR_PRESET_CML_PAPER,		/* CML as the paper states it */
 	MR_PRESET_CML_RELEASED,		/* CML as its released code has it */
 	MR_PRESET_TWO_STAGE,		/* arXiv 1909.10912 as its released code has it */
-	MR_PRESET_SEED				/* unsquared triplet of arXiv 2411.06374 */
+	MR_PRESET_TRIPLET			/* unsquared triplet of arXiv 2411.06374 */
 } MrPreset;
 
 /*

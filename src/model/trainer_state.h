@@ -15,6 +15,7 @@
 #define MR_TRAINER_STATE_H
 
 #include "math/rowmath.h"
+#include "math/topk.h"
 #include "model/trainer.h"
 #include "util/rng.h"
 
@@ -42,7 +43,7 @@ typedef struct MrPoints
 	MrConstraint constraint;
 	MrOptimizer optimizer;
 	float	   *value;			/* [n][stride] */
-	float	   *hat;			/* [n][stride]; the same memory as value if hat_is_value */
+	float	   *hat;			/* [n][stride]; may be the same memory as value */
 	float	   *inverse_norm;	/* [n], sphere only */
 	float	   *first;			/* [n][stride] Adam's mean of gradients */
 	float	   *second;			/* [n][stride] mean (Adam) or sum (AdaGrad) of their squares */
@@ -131,7 +132,7 @@ typedef struct MrHinge
 	float	   *snapshot;		/* [n_items][stride] unit item points of some batches ago */
 	int32_t    *candidates;		/* [n_candidates] */
 	uint8_t    *is_candidate;	/* [n_items], all 0 between batches */
-	double	   *key;			/* [n_items] */
+	MrTopItem  *rest;			/* [n_candidates] */
 	float	   *candidate_points;	/* [n_candidates][stride] */
 	float	   *positive_points;	/* [MR_TWO_STAGE_ROWS][stride] */
 	float	   *cosines;		/* [MR_TWO_STAGE_ROWS][n_candidates], then the weights */
@@ -159,6 +160,7 @@ struct MrTrainer
 	bool		started;		/* mr_trainer_start() is through */
 	int32_t		epoch;			/* epochs done */
 	int64_t		step;			/* steps done */
+	int64_t		unpolled;		/* work since the last poll, see mr_trainer_tick() */
 	int64_t		steps_per_epoch;
 	int32_t		n_active;		/* users with a positive */
 	uint32_t   *active;			/* [n_active] their numbers, shuffled each epoch */
@@ -185,6 +187,35 @@ struct MrTrainer
 /* TensorFlow's start value of AdaGrad's sums, which CML's released code uses. */
 #define MR_ADAGRAD_START 0.1f
 
+/* Multiplications, or what takes as long, between two polls: some milliseconds. */
+#define MR_POLL_WORK (4 * 1024 * 1024)
+
+/* Multiplications of one matrix product between two polls. */
+#define MR_POLL_PRODUCT (512 * 1024 * 1024)
+
+/*
+ * Count work and poll when enough of it is done; true = stop.  Rows may be of
+ * any width and histories of any length, so loops count work and not rounds.
+ */
+static inline bool
+mr_trainer_tick(MrTrainer *t, int64_t work, MrPoll poll, void *arg)
+{
+	t->unpolled += work;
+	if (t->unpolled < MR_POLL_WORK)
+		return false;
+	t->unpolled = 0;
+	return poll && poll(arg);
+}
+
+/* Rows that may be summed up between two polls. */
+static inline int64_t
+mr_trainer_part(const MrTrainer *t)
+{
+	int64_t		rows = MR_POLL_WORK / t->stride;
+
+	return rows > 1024 ? rows : 1024;
+}
+
 /* trainer.c */
 extern void *mr_arena_take(MrArena *arena, size_t count, size_t size);
 extern MrStatus mr_trainer_start(MrTrainer *t, MrPoll poll, void *arg);
@@ -202,14 +233,14 @@ extern float *mr_points_touch(MrPoints *p, int32_t row);
 
 /* softmax.c */
 extern void mr_softmax_layout(MrTrainer *t, MrArena *arena);
-extern void mr_softmax_start(MrTrainer *t);
-extern void mr_softmax_refresh(MrTrainer *t);
+extern MrStatus mr_softmax_start(MrTrainer *t, MrPoll poll, void *arg);
+extern MrStatus mr_softmax_refresh(MrTrainer *t, MrPoll poll, void *arg);
 extern MrStatus mr_softmax_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result);
 extern void mr_softmax_step_item(MrTrainer *t, const MrStep *step, int32_t item);
 
 /* softmax_shared.c */
-extern void mr_softmax_draw(MrTrainer *t);
-extern void mr_softmax_scatter(MrTrainer *t);
+extern MrStatus mr_softmax_draw(MrTrainer *t, MrPoll poll, void *arg);
+extern MrStatus mr_softmax_scatter(MrTrainer *t, MrPoll poll, void *arg);
 
 /* softmax_batch.c */
 extern MrStatus mr_softmax_group(MrTrainer *t, int32_t rows, double gradient_scale,
@@ -222,7 +253,8 @@ extern MrStatus mr_hinge_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResu
 
 /* sampler.c */
 extern void mr_alias_layout(MrAlias *alias, MrArena *arena, int32_t n);
-extern double mr_alias_fill(MrAlias *alias, const int32_t *count, double exponent);
+extern MrStatus mr_alias_fill(MrAlias *alias, const int32_t *count, double exponent, double *sum,
+							  MrPoll poll, void *arg);
 extern int32_t mr_alias_draw(const MrAlias *alias, MrRng *rng);
 extern bool mr_sampler_likes(const MrTrainer *t, int32_t user, int32_t item);
 extern int32_t mr_sampler_uniform(MrTrainer *t, int32_t user);

@@ -25,7 +25,9 @@
 
 #define REFRESH_BATCHES 100
 #define MAX_REPEATS 10
-#define POLL_ROWS 4096
+
+/* A random number, a logarithm and a power, in multiplications. */
+#define CLOCK_WORK 64
 
 /* Take the scratch memory from the arena. */
 void
@@ -44,7 +46,7 @@ mr_two_stage_layout(MrTrainer *t, MrArena *arena)
 	h->weight_sum = mr_arena_take(arena, MR_TWO_STAGE_ROWS, sizeof(double));
 	h->n_blocks = (h->n_candidates + MR_TWO_STAGE_BLOCK - 1) / MR_TWO_STAGE_BLOCK;
 	h->block_sums = mr_arena_take(arena, (size_t) MR_TWO_STAGE_ROWS * h->n_blocks, sizeof(float));
-	h->key = mr_arena_take(arena, t->x->n_items, sizeof(double));
+	h->rest = mr_arena_take(arena, h->n_candidates, sizeof(MrTopItem));
 }
 
 void
@@ -62,7 +64,7 @@ refresh_snapshot(MrTrainer *t, MrPoll poll, void *arg)
 		const float *hat = t->items.hat + (size_t) i * t->stride;
 		float		square = t->math->dot(hat, hat, t->stride);
 
-		if (i % POLL_ROWS == 0 && poll && poll(arg))
+		if (mr_trainer_tick(t, 2 * t->stride, poll, arg))
 			return MR_STOPPED;
 		t->math->scale(t->hinge.snapshot + (size_t) i * t->stride,
 					   square > 0 ? 1.0f / sqrtf(square) : 0, hat, t->stride);
@@ -72,63 +74,33 @@ refresh_snapshot(MrTrainer *t, MrPoll poll, void *arg)
 
 /*
  * The rest of a draw without replacement, when repeated draws hit what is drawn
- * already too often: the remaining items in the order of their exponential
- * clocks, -log(uniform) / weight (Efraimidis and Spirakis).  That is the same
- * distribution.  Quadratic selection is avoided by a threshold search.
+ * already too often: the first of the remaining items in the order of their
+ * exponential clocks, -log(uniform) / weight (Efraimidis and Spirakis).  That is
+ * the same distribution.  *n is the number of candidates before and after.
  */
-static int32_t
-draw_rest(MrTrainer *t, int32_t n)
+static MrStatus
+draw_rest(MrTrainer *t, int32_t *n, MrPoll poll, void *arg)
 {
 	MrHinge    *h = &t->hinge;
+	MrTopK		first;
 
+	mr_topk_init(&first, h->rest, h->n_candidates - *n);
 	for (int32_t i = 0; i < t->x->n_items; i++)
 	{
-		h->key[i] = INFINITY;
+		if (mr_trainer_tick(t, CLOCK_WORK, poll, arg))
+			return MR_STOPPED;
 		if (!h->is_candidate[i] && t->item_count[i] > 0)
-			h->key[i] = -log(1.0 - mr_rng_uniform(&t->rng)) / pow(t->item_count[i], t->hyper.popularity_exponent);
+			mr_topk_push(&first, -log(1.0 - mr_rng_uniform(&t->rng)) /
+						 pow(t->item_count[i], t->hyper.popularity_exponent), i);
 	}
-	while (n < h->n_candidates)
+	for (int64_t i = 0; i < first.n; i++)
 	{
-		double		low = 0;
-		double		high = 0;
-		int32_t		wanted = h->n_candidates - n;
-		int32_t		finite = 0;
+		int32_t		item = (int32_t) first.items[i].row;
 
-		for (int32_t i = 0; i < t->x->n_items; i++)
-			if (isfinite(h->key[i]))
-			{
-				finite++;
-				high = h->key[i] > high ? h->key[i] : high;
-			}
-		if (finite < wanted)
-			wanted = finite;
-		if (wanted == 0)
-			break;
-		/* bisect a bound below which `wanted` keys lie; 200 halvings exhaust a double */
-		for (int step = 0; step < 200 && finite != wanted; step++)
-		{
-			double		middle = low + (high - low) / 2;
-			int32_t		below = 0;
-
-			for (int32_t i = 0; i < t->x->n_items; i++)
-				below += h->key[i] <= middle;
-			if (below >= wanted)
-				high = middle;
-			else
-				low = middle;
-			if (below == wanted)
-				break;
-		}
-		for (int32_t i = 0; i < t->x->n_items && wanted > 0; i++)
-			if (h->key[i] <= high)
-			{
-				h->candidates[n++] = i;
-				h->is_candidate[i] = 1;
-				h->key[i] = INFINITY;
-				wanted--;
-			}
+		h->is_candidate[item] = 1;
+		h->candidates[(*n)++] = item;
 	}
-	return n;
+	return MR_OK;
 }
 
 /* Stage 1 of a batch, and the snapshot when its turn has come. */
@@ -145,16 +117,20 @@ mr_two_stage_batch(MrTrainer *t, MrPoll poll, void *arg)
 	{
 		int32_t		item = mr_alias_draw(&t->alias, &t->rng);
 
+		if (mr_trainer_tick(t, 16, poll, arg))
+			return MR_STOPPED;
 		if (h->is_candidate[item])
 			continue;
 		h->is_candidate[item] = 1;
 		h->candidates[n++] = item;
 	}
-	if (n < h->n_candidates)
-		n = draw_rest(t, n);
+	if (n < h->n_candidates && draw_rest(t, &n, poll, arg) != MR_OK)
+		return MR_STOPPED;
 	h->drawn_candidates = n;
 	for (int32_t i = 0; i < n; i++)
 	{
+		if (mr_trainer_tick(t, t->stride, poll, arg))
+			return MR_STOPPED;
 		h->is_candidate[h->candidates[i]] = 0;
 		memcpy(h->candidate_points + (size_t) i * t->stride,
 			   h->snapshot + (size_t) h->candidates[i] * t->stride, t->stride * sizeof(float));
@@ -195,17 +171,28 @@ mr_two_stage_weigh(MrTrainer *t, int64_t first, int32_t n, MrPoll poll, void *ar
 {
 	MrHinge    *h = &t->hinge;
 	int32_t		c = h->drawn_candidates;
+	int32_t		part = MR_POLL_PRODUCT / (MR_TWO_STAGE_ROWS * t->stride);
 
 	if (poll && poll(arg))
 		return MR_STOPPED;
 	for (int32_t row = 0; row < n; row++)
 		memcpy(h->positive_points + (size_t) row * t->stride,
 			   h->snapshot + (size_t) t->x->items[h->order[first + row]] * t->stride, t->stride * sizeof(float));
-	mr_gemm(MR_AS_IS, MR_TRANSPOSED, n, c, t->stride, 1, h->positive_points, t->stride,
-			h->candidate_points, t->stride, 0, h->cosines, h->n_candidates);
+	for (int32_t start = 0; start < c; start += part)
+	{
+		if (start > 0 && poll && poll(arg))
+			return MR_STOPPED;
+		mr_gemm(MR_AS_IS, MR_TRANSPOSED, n, c - start < part ? c - start : part, t->stride, 1,
+				h->positive_points, t->stride, h->candidate_points + (size_t) start * t->stride, t->stride,
+				0, h->cosines + start, h->n_candidates);
+	}
 	for (int32_t row = 0; row < n; row++)
+	{
+		if (mr_trainer_tick(t, 16 * (int64_t) c, poll, arg))
+			return MR_STOPPED;
 		h->weight_sum[row] = mr_two_stage_weights(t->math, h->cosines + (size_t) row * h->n_candidates, c, t->width,
 												  h->block_sums + (size_t) row * h->n_blocks);
+	}
 	return MR_OK;
 }
 

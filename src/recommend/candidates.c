@@ -168,6 +168,9 @@ run(MrQuery *query, const MrKeyType *key, MrStatement *statement, StringInfo sql
 	mr_statement_add(statement, INT8OID, Int64GetDatum(limit));
 	appendStringInfo(sql, " ORDER BY v.embedding %s $1 LIMIT $%d", query->distance, statement->n);
 	statement->sql = sql->data;
+	statement->results[0] = key->type;
+	statement->results[1] = FLOAT8OID;
+	statement->results[2] = query->embedding_type;
 	statement->plan_each_time = true;
 	mr_statement_run(statement, receive_candidate, &reader);
 	sort_candidates(key, list);

@@ -244,6 +244,8 @@ mr_history_read(MrQuery *query, bool need_seen, bool need_liked, const char *hin
 	reader.with_values = with_liked;
 	statement.sql = history_sql(query, with_liked);
 	mr_statement_add(&statement, query->user_key.type, query->user);
+	statement.results[0] = query->item_key.type;
+	statement.results[1] = statement.results[2] = FLOAT8OID;
 
 	callback.callback = add_permission_hint;
 	callback.arg = (void *) hint;

@@ -10,7 +10,6 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "parser/parse_coerce.h"
 #include "utils/array.h"
@@ -22,31 +21,12 @@
 
 #include "recommend/query.h"
 #include "util/compat.h"
+#include "util/pgutil.h"
 
 static bool
 is_integer_type(Oid type)
 {
 	return type == INT2OID || type == INT4OID || type == INT8OID;
-}
-
-/* The equality operator of a type, qualified, for SQL text. */
-static char *
-equality_sql(Oid type)
-{
-	Oid			operator = lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
-	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
-	Form_pg_operator form;
-	char	   *sql;
-
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("could not identify an equality operator for type %s", format_type_be(type))));
-	form = (Form_pg_operator) GETSTRUCT(tuple);
-	sql = psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(form->oprnamespace)),
-				   NameStr(form->oprname));
-	ReleaseSysCache(tuple);
-	return sql;
 }
 
 /* Fills in the key type of a view's key column. */
@@ -69,7 +49,7 @@ mr_key_describe(MrKeyType *key, const char *noun, const char *column, Oid view)
 	key->is_integer = is_integer_type(key->column_type);
 	key->type = key->is_integer ? INT8OID : key->column_type;
 	get_typlenbyvalalign(key->type, &key->typlen, &key->typbyval, &key->typalign);
-	key->equals = key->is_integer ? "OPERATOR(pg_catalog.=)" : equality_sql(key->type);
+	key->equals = key->is_integer ? "OPERATOR(pg_catalog.=)" : mr_equality_sql(key->type);
 }
 
 /* Error unless ids of this type have the form that was called. */

@@ -23,6 +23,7 @@
 #include "nodes/params.h"
 #include "nodes/parsenodes.h"
 #include "tcop/dest.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "recommend/query.h"
@@ -44,6 +45,7 @@ typedef struct PlanEntry
 typedef struct RowReceiver
 {
 	DestReceiver pub;
+	const Oid  *results;		/* of the statement */
 	MrRowCallback callback;
 	void	   *arg;
 	MemoryContext context;		/* of the caller; the executor's own is short-lived */
@@ -160,9 +162,28 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	return more;
 }
 
+/*
+ * The callbacks take datums apart by type, and what a name stands for may have
+ * changed since the statement was written: a view's owner can rename its columns
+ * and add others, a table's column can be given another type meanwhile.
+ */
 static void
 receiver_startup(DestReceiver *self, int operation, TupleDesc desc)
 {
+	const Oid  *results = ((RowReceiver *) self)->results;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+
+		if (i >= MR_MAX_RESULTS || column->atttypid != results[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("column \"%s\" has type %s, but type %s was expected",
+							NameStr(column->attname), format_type_be(column->atttypid),
+							format_type_be(i < MR_MAX_RESULTS ? results[i] : InvalidOid)),
+					 errhint("If the columns of the model's views were changed, change them back, or drop the model and make it again.")));
+	}
 }
 
 static void
@@ -201,6 +222,7 @@ mr_statement_run(const MrStatement *statement, MrRowCallback callback, void *arg
 
 	if (entry == NULL)
 		entry = make_entry(statement, hash);
+	receiver.results = statement->results;
 	receiver.callback = callback;
 	receiver.arg = arg;
 	receiver.context = CurrentMemoryContext;

@@ -101,6 +101,7 @@ typedef struct MrQuery
 typedef bool (*MrRowCallback) (TupleTableSlot *slot, void *arg);
 
 #define MR_MAX_PARAMETERS 4
+#define MR_MAX_RESULTS 3
 
 /* A statement with its parameters, none of them NULL. */
 typedef struct MrStatement
@@ -109,6 +110,7 @@ typedef struct MrStatement
 	int			n;
 	Oid			types[MR_MAX_PARAMETERS];
 	Datum		values[MR_MAX_PARAMETERS];
+	Oid			results[MR_MAX_RESULTS];	/* types that the callback takes the columns for */
 	bool		plan_each_time; /* values decide the plan: never a generic one */
 } MrStatement;
 

@@ -68,6 +68,7 @@ stored_point(MrQuery *query, const MrKeyType *key, Oid view, Datum id)
 	statement.sql = psprintf("SELECT v.embedding FROM %s v WHERE v.%s %s $1",
 							 mr_relation_sql(view), key->column, key->equals);
 	mr_statement_add(&statement, key->type, id);
+	statement.results[0] = query->embedding_type;
 	mr_statement_run(&statement, receive_point, &reader);
 	return reader.point;
 }
@@ -95,7 +96,8 @@ receive_pooled(TupleTableSlot *slot, void *arg)
  * The points of the items of an array, $1.  Few are looked up one by one: the
  * subquery's OFFSET keeps the planner from reading the whole table for them, as
  * it would for some hundred ids, at many times the cost when pages are in memory.
- * Of many it decides by the array's length.
+ * Of many it decides by the array's length.  In FROM, unnest would take a row
+ * apart into its columns.
  */
 static char *
 points_sql(const MrQuery *query, int32 n, bool *plan_each_time)
@@ -107,8 +109,10 @@ points_sql(const MrQuery *query, int32 n, bool *plan_each_time)
 	if (n > MANY_ITEMS)
 		return psprintf("SELECT v.embedding FROM %s v WHERE v.%s %s ANY ($1)",
 						view, key->column, key->equals);
-	return psprintf("SELECT p.embedding FROM pg_catalog.unnest($1) a(id) CROSS JOIN LATERAL "
+	return psprintf("SELECT p.embedding FROM %s CROSS JOIN LATERAL "
 					"(SELECT v.embedding FROM %s v WHERE v.%s %s a.id OFFSET 0) p",
+					type_is_rowtype(key->type) ? "(SELECT pg_catalog.unnest($1) AS id) a" :
+					"pg_catalog.unnest($1) a(id)",
 					view, key->column, key->equals);
 }
 
@@ -135,6 +139,7 @@ pooled_point(MrQuery *query, const MrItemSet *items, bool only_liked, int64 *kno
 	statement.sql = points_sql(query, only_liked ? items->n_liked : mr_idmap_size(items->ids),
 							   &statement.plan_each_time);
 	mr_statement_add(&statement, array_type, array);
+	statement.results[0] = query->embedding_type;
 	mr_statement_run(&statement, receive_pooled, &reader);
 
 	*known = reader.n;

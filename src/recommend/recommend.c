@@ -29,6 +29,7 @@
 #include "utils/syscache.h"
 
 #include "recommend/query.h"
+#include "util/pgutil.h"
 
 #define DEFAULT_K 10
 #define SEEN_HINT "Pass exclude_seen => false for an answer that does not read the interactions."
@@ -78,20 +79,6 @@ get_diversity(FunctionCallInfo fcinfo, int arg, int64 k)
 	return diversity;
 }
 
-/* "OPERATOR(schema.<->)": the operator lies where the type does. */
-static const char *
-distance_sql(Oid embedding_type)
-{
-	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(embedding_type));
-	Oid			schema;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for type %u", embedding_type);
-	schema = ((Form_pg_type) GETSTRUCT(tuple))->typnamespace;
-	ReleaseSysCache(tuple);
-	return psprintf("OPERATOR(%s.<->)", quote_identifier(get_namespace_name(schema)));
-}
-
 /*
  * The rows go into a tuplestore of the caller's.  Its row type is copied from
  * what the caller expects: deriving it from the function would leave a little
@@ -132,9 +119,8 @@ query_begin(FunctionCallInfo fcinfo, MrIdForm form, int k_arg, int model_arg)
 	query->version = mr_version_served(query->model);
 	mr_key_describe(&query->user_key, "user", "user_id", query->model->user_view);
 	mr_key_describe(&query->item_key, "item", "item_id", query->model->item_view);
-	query->embedding_type = get_atttype(query->model->item_view,
-										get_attnum(query->model->item_view, "embedding"));
-	query->distance = distance_sql(query->embedding_type);
+	query->embedding_type = mr_embedding_type();
+	query->distance = mr_distance_sql();
 	return query;
 }
 

@@ -25,7 +25,6 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/resowner.h"
 #include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -90,8 +89,7 @@ mr_view_create_sql(const MrModel *model, MrSide side, Oid collation)
 	return psprintf("CREATE VIEW %s AS SELECT NULL::%s%s AS %s, NULL::%s AS embedding,"
 					" NULL::pg_catalog.int8 AS interactions WHERE false",
 					quote_qualified_identifier(get_namespace_name(model->schema),
-											   psprintf("%s_%s_embedding", model->name,
-														side == MR_SIDE_USER ? "user" : "item")),
+											   psprintf("%s_%s_embedding", model->name, mr_side_name(side))),
 					mr_type_sql(type), collate,
 					mr_side_column(side), mr_embedding_sql());
 }
@@ -129,56 +127,42 @@ swap_views(const Swap *swap)
 
 		if (served == swap->tables[side])
 			continue;
-		if (OidIsValid(served))
+		/* By hand, a view can be pointed at any table. */
+		if (OidIsValid(served) && list_member_oid(mr_version_all_tables(swap->model), served))
 			mr_version_take_over_rows(served, swap->tables[side], side);
 		mr_spi_run(view_replace_sql(view, swap->tables[side], side));
 	}
 }
 
+/* The same with a short wait for each lock. */
+static void
+swap_views_soon(void *arg)
+{
+	int			guc_level = NewGUCNestLevel();
+
+	(void) set_config_option("lock_timeout", SWAP_LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	swap_views(arg);
+	AtEOXact_GUC(false, guc_level);
+}
+
 /*
  * True if it was done, false if a lock did not come in time.  A deadlock is
  * also only a try that failed: whoever read one view and waits for the other
- * can form one with us where deadlock_timeout is very short.  An internal
- * subtransaction is to be rolled back before any error goes on.
+ * can form one with us where deadlock_timeout is very short.
  */
 static bool
-try_swap(const Swap *swap)
+try_swap(Swap *swap)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool done = false;
+	ErrorData  *error = mr_try(swap_views_soon, swap);
 
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		int			guc_level = NewGUCNestLevel();
-
-		(void) set_config_option("lock_timeout", SWAP_LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-		swap_views(swap);
-		AtEOXact_GUC(false, guc_level);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		done = true;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE &&
-			error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
-			ReThrowError(error);
-		FreeErrorData(error);
-	}
-	PG_END_TRY();
-	return done;
+	if (error == NULL)
+		return true;
+	if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE &&
+		error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
+		ReThrowError(error);
+	FreeErrorData(error);
+	return false;
 }
 
 static void

@@ -15,13 +15,10 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "store/version.h"
@@ -132,40 +129,27 @@ static const TakeOver take_overs[] =
 		" WHERE r.prrelid = $1 ORDER BY p.pubname"},
 };
 
+static void
+run_command(void *arg)
+{
+	mr_spi_run(arg);
+}
+
 /* Runs a command that may fail: its error becomes a warning. */
 static void
-run_optional(const char *what, const char *command)
+run_optional(const char *what, char *command)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *error = mr_try(run_command, command);
 
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		mr_spi_run(command);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-			ReThrowError(error);
-		ereport(WARNING,
-				(errcode(error->sqlerrcode),
-				 errmsg("a %s of the old version could not be taken over: %s", what, error->message),
-				 errdetail("The command was: %s", command)));
-		FreeErrorData(error);
-	}
-	PG_END_TRY();
+	if (error == NULL)
+		return;
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ReThrowError(error);
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("a %s of the old version could not be taken over: %s", what, error->message),
+			 errdetail("The command was: %s", command)));
+	FreeErrorData(error);
 }
 
 /* The commands that a query prints; NULL rows are left out. */
@@ -223,8 +207,8 @@ mr_version_take_over_rows(Oid from, Oid to, MrSide side)
 	int			code;
 	const char *column = mr_side_column(side);
 	char	   *where = psprintf("o.interactions OPERATOR(pg_catalog.=) 0 AND NOT EXISTS"
-								 " (SELECT FROM %s n WHERE n.%s = o.%s)",
-								 mr_relation_sql(to), column, column);
+								 " (SELECT FROM %s n WHERE n.%s %s o.%s)",
+								 mr_relation_sql(to), column, mr_equality_sql(get_atttype(to, 1)), column);
 	int32		dimensions[2];
 	Oid			type;
 	Oid			collation;

@@ -94,6 +94,8 @@ extern void mr_epoch_write(const MrModel *model, int32 version, const MrEpochRec
 extern bool mr_version_tables(const MrModel *model, int32 version, Oid *user_table, Oid *item_table);
 extern void mr_version_values(const MrModel *model, int32 version, Datum *values, bool *nulls);
 extern List *mr_version_all_tables(const MrModel *model);
+extern bool mr_relation_holds_points(Oid relation, char relkind);
+extern void mr_relation_drop(Oid relation);
 extern void mr_version_prune(const MrModel *model, int32 keep);
 extern void mr_model_delete(int32 model_id);
 extern void mr_model_forget_dropped(void);
@@ -102,12 +104,14 @@ extern void mr_model_forget_dropped(void);
 extern void mr_identity_become(Oid role, MrIdentity *before);
 extern void mr_owner_become(const MrModel *model, MrIdentity *before);
 extern void mr_owner_restore(const MrIdentity *before);
+extern const char *mr_side_name(MrSide side);
 extern const char *mr_side_column(MrSide side);
 extern Oid	mr_side_view(const MrModel *model, MrSide side);
 extern Oid	mr_side_type(const MrModel *model, MrSide side);
+extern char *mr_version_table_name(const MrModel *model, MrSide side, int32 version);
 extern Oid	mr_version_table_create(const MrModel *model, MrSide side, int32 version, int dimensions,
 									Oid collation);
-extern void mr_version_table_fill(Oid table, int64 rows, int dimensions, const float *points,
+extern void mr_version_table_fill(Oid table, Oid key_type, int64 rows, int dimensions, const float *points,
 								  Datum (*key) (int64 row, void *arg), void *arg,
 								  const int64 *interactions);
 extern void mr_version_table_finish(Oid table, MrSide side);

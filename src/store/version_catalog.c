@@ -9,13 +9,11 @@
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_class.h"
-#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/syscache.h"
 
 #include "store/catalog.h"
@@ -44,10 +42,9 @@ visit_largest(Relation rel, HeapTuple tuple, void *arg)
 
 /* Is the name of a version's table taken, by whatever relation? */
 static bool
-table_exists(const MrModel *model, const char *side, int32 version)
+table_exists(const MrModel *model, MrSide side, int32 version)
 {
-	return OidIsValid(get_relname_relid(psprintf("%s_%s_embedding_v%d", model->name, side, version),
-										model->schema));
+	return OidIsValid(get_relname_relid(mr_version_table_name(model, side, version), model->schema));
 }
 
 /*
@@ -68,7 +65,7 @@ mr_version_next(const MrModel *model)
 	mr_catalog_key_int4(&key, MR_EPOCH_MODEL_ID, model->id);
 	mr_catalog_scan("epoch_log", "epoch_log_pkey", AccessShareLock, 1, &key, visit_largest, &logged);
 	number = Max(version.value, logged.value) + 1;
-	while (table_exists(model, "user", number) || table_exists(model, "item", number))
+	while (table_exists(model, MR_SIDE_USER, number) || table_exists(model, MR_SIDE_ITEM, number))
 		number++;
 	return number;
 }
@@ -186,13 +183,37 @@ typedef struct Tables
 	Oid			item_table;
 } Tables;
 
+/*
+ * Is this a relation of that kind with a column of type embedding?  The Oid of a
+ * table or view that was dropped by hand may belong to something else by now:
+ * that must be neither served nor dropped.
+ */
+bool
+mr_relation_holds_points(Oid relation, char relkind)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	AttrNumber	columns = 0;
+	Oid			type = mr_embedding_type();
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	if (((Form_pg_class) GETSTRUCT(tuple))->relkind == relkind)
+		columns = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
+	ReleaseSysCache(tuple);
+	for (AttrNumber i = 1; i <= columns; i++)
+		if (get_atttype(relation, i) == type)
+			return true;
+	return false;
+}
+
 static Oid
 table_column(Relation rel, HeapTuple tuple, AttrNumber column)
 {
 	bool		isnull;
 	Datum		value = heap_getattr(tuple, column, RelationGetDescr(rel), &isnull);
 
-	return isnull || !SearchSysCacheExists1(RELOID, value) ? InvalidOid : DatumGetObjectId(value);
+	return !isnull && mr_relation_holds_points(DatumGetObjectId(value), RELKIND_RELATION) ?
+		DatumGetObjectId(value) : InvalidOid;
 }
 
 static bool
@@ -206,16 +227,23 @@ visit_tables(Relation rel, HeapTuple tuple, void *arg)
 	return false;
 }
 
+static void
+scan_version(int32 model_id, int32 version, LOCKMODE lockmode, MrCatalogVisit visit, void *arg)
+{
+	ScanKeyData keys[2];
+
+	mr_catalog_key_int4(&keys[0], MR_VERSION_MODEL_ID, model_id);
+	mr_catalog_key_int4(&keys[1], MR_VERSION_VERSION, version);
+	mr_catalog_scan("version", "version_pkey", lockmode, 2, keys, visit, arg);
+}
+
 /* The tables of a version, InvalidOid for a dropped one; false: no such version. */
 bool
 mr_version_tables(const MrModel *model, int32 version, Oid *user_table, Oid *item_table)
 {
-	ScanKeyData keys[2];
 	Tables		tables = {false, InvalidOid, InvalidOid};
 
-	mr_catalog_key_int4(&keys[0], MR_VERSION_MODEL_ID, model->id);
-	mr_catalog_key_int4(&keys[1], MR_VERSION_VERSION, version);
-	mr_catalog_scan("version", "version_pkey", AccessShareLock, 2, keys, visit_tables, &tables);
+	scan_version(model->id, version, AccessShareLock, visit_tables, &tables);
 	*user_table = tables.user_table;
 	*item_table = tables.item_table;
 	return tables.found;
@@ -242,12 +270,9 @@ visit_values(Relation rel, HeapTuple tuple, void *arg)
 void
 mr_version_values(const MrModel *model, int32 version, Datum *values, bool *nulls)
 {
-	ScanKeyData keys[2];
 	Row			row = {false, values, nulls};
 
-	mr_catalog_key_int4(&keys[0], MR_VERSION_MODEL_ID, model->id);
-	mr_catalog_key_int4(&keys[1], MR_VERSION_VERSION, version);
-	mr_catalog_scan("version", "version_pkey", AccessShareLock, 2, keys, visit_values, &row);
+	scan_version(model->id, version, AccessShareLock, visit_values, &row);
 	if (!row.found)
 		elog(ERROR, "version %d of model %d is not in the catalogue", version, model->id);
 }
@@ -276,69 +301,56 @@ mr_version_all_tables(const MrModel *model)
 
 /* ---- dropping ---- */
 
-static bool
-lock_at_once(Oid table)
+/* Drops a table or a view unless it is gone; error if something depends on it. */
+void
+mr_relation_drop(Oid relation)
 {
-	return !OidIsValid(table) || ConditionalLockRelationOid(table, AccessExclusiveLock);
+	ObjectAddress object = {RelationRelationId, relation, 0};
+
+	if (OidIsValid(relation) && SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
+		performDeletion(&object, DROP_RESTRICT, 0);
 }
 
 static void
-drop_table(Oid table)
+lock_at_once(Oid table)
 {
-	ObjectAddress object = {RelationRelationId, table, 0};
+	if (OidIsValid(table) && !ConditionalLockRelationOid(table, AccessExclusiveLock))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("could not obtain lock on relation with OID %u", table)));
+}
 
-	if (OidIsValid(table))
-		performDeletion(&object, DROP_RESTRICT, PERFORM_DELETION_QUIETLY);
+static void
+drop_tables(void *arg)
+{
+	const Tables *tables = arg;
+
+	lock_at_once(tables->user_table);
+	lock_at_once(tables->item_table);
+	mr_relation_drop(tables->user_table);
+	mr_relation_drop(tables->item_table);
 }
 
 /*
  * Drops both tables of a version if their locks come at once, nothing depends
  * on them and no open query of this session reads them; true if they are gone.
- * Both or none, and in a subtransaction, so that a refusal leaves no lock behind.
  */
 static bool
-drop_at_once(Oid user_table, Oid item_table)
+drop_at_once(Tables *tables)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool dropped = false;
+	ErrorData  *error = mr_try(drop_tables, tables);
 
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		if (lock_at_once(user_table) && lock_at_once(item_table))
-		{
-			drop_table(user_table);
-			drop_table(item_table);
-			ReleaseCurrentSubTransaction();
-			dropped = true;
-		}
-		else
-			RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (error->sqlerrcode != ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST &&
-			error->sqlerrcode != ERRCODE_OBJECT_IN_USE)
-			ReThrowError(error);
+	if (error == NULL)
+		return true;
+	if (error->sqlerrcode == ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST ||
+		error->sqlerrcode == ERRCODE_OBJECT_IN_USE)
 		ereport(NOTICE,
 				(errmsg("the tables of an old version are kept: %s", error->message),
 				 error->detail ? errdetail_internal("%s", error->detail) : 0));
-		FreeErrorData(error);
-		dropped = false;
-	}
-	PG_END_TRY();
-	return dropped;
+	else if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+		ReThrowError(error);
+	FreeErrorData(error);
+	return false;
 }
 
 /* Collects the numbers of the versions that still have a table. */
@@ -373,17 +385,16 @@ static void
 drop_version(const MrModel *model, int32 version)
 {
 	ScanKeyData keys[2];
-	Oid			user_table,
-				item_table;
+	Tables		tables;
 
-	if (!mr_version_tables(model, version, &user_table, &item_table))
+	if (!mr_version_tables(model, version, &tables.user_table, &tables.item_table))
 		return;
-	if (!drop_at_once(user_table, item_table))
+	if (!drop_at_once(&tables))
 		return;
-	mr_catalog_key_int4(&keys[0], MR_VERSION_MODEL_ID, model->id);
-	mr_catalog_key_int4(&keys[1], MR_VERSION_VERSION, version);
-	mr_catalog_scan("version", "version_pkey", RowExclusiveLock, 2, keys, visit_forget_tables, NULL);
+	scan_version(model->id, version, RowExclusiveLock, visit_forget_tables, NULL);
 	CommandCounterIncrement();
+	mr_catalog_key_int4(&keys[0], MR_COMPONENT_MODEL_ID, model->id);
+	mr_catalog_key_int4(&keys[1], MR_COMPONENT_VERSION, version);
 	mr_catalog_delete("component", "component_pkey", 2, keys);
 }
 
@@ -418,7 +429,7 @@ mr_model_delete(int32 model_id)
 {
 	ScanKeyData key;
 
-	mr_catalog_key_int4(&key, 1, model_id);
+	mr_catalog_key_int4(&key, 1, model_id); /* the first column of all four */
 	mr_catalog_delete("version", "version_pkey", 1, &key);
 	mr_catalog_delete("component", "component_pkey", 1, &key);
 	mr_catalog_delete("epoch_log", "epoch_log_pkey", 1, &key);

@@ -47,10 +47,10 @@
 /* ---- identity ---- */
 
 /*
- * Acts as a role, so that what is made belongs to it, with a
- * search_path that nobody else can put an object into.  The owner's triggers and
- * expressions run in here: they must not leave anything behind that would run
- * later as somebody else (a superuser who trains the model, say).
+ * Acts as a role, so that what is made belongs to it, with a search_path that
+ * nobody else can put an object into.  The owner's triggers and expressions run
+ * in here: they must not leave anything behind that would run later as somebody
+ * else (a superuser who trains the model, say).
  */
 void
 mr_identity_become(Oid role, MrIdentity *before)
@@ -85,6 +85,12 @@ mr_owner_restore(const MrIdentity *before)
 /* ---- the two sides ---- */
 
 const char *
+mr_side_name(MrSide side)
+{
+	return side == MR_SIDE_USER ? "user" : "item";
+}
+
+const char *
 mr_side_column(MrSide side)
 {
 	return side == MR_SIDE_USER ? "user_id" : "item_id";
@@ -102,6 +108,13 @@ mr_side_type(const MrModel *model, MrSide side)
 	return side == MR_SIDE_USER ? model->user_type : model->item_type;
 }
 
+/* "movies_item_embedding_v3" */
+char *
+mr_version_table_name(const MrModel *model, MrSide side, int32 version)
+{
+	return psprintf("%s_%s_embedding_v%d", model->name, mr_side_name(side), version);
+}
+
 /* ---- create ---- */
 
 /*
@@ -112,8 +125,7 @@ Oid
 mr_version_table_create(const MrModel *model, MrSide side, int32 version, int dimensions, Oid collation)
 {
 	const char *column = mr_side_column(side);
-	char	   *name = psprintf("%s_%s_embedding_v%d", model->name,
-								side == MR_SIDE_USER ? "user" : "item", version);
+	char	   *name = mr_version_table_name(model, side, version);
 	StringInfoData sql;
 	Oid			table;
 
@@ -141,8 +153,7 @@ mr_version_table_create(const MrModel *model, MrSide side, int32 version, int di
 	resetStringInfo(&sql);
 	appendStringInfo(&sql, "COMMENT ON TABLE %s IS %s", mr_relation_sql(table),
 					 quote_literal_cstr(psprintf("metricrec: %ss of model %s, version %d",
-												 side == MR_SIDE_USER ? "user" : "item",
-												 model->name, version)));
+												 mr_side_name(side), model->name, version)));
 	mr_spi_run(sql.data);
 	return table;
 }
@@ -171,15 +182,38 @@ flush_batch(Filler *filler)
 }
 
 /*
- * Writes all rows.  points is [rows][dimensions]; key(row) gives the id.
+ * Rows are written below the checks of the executor, and an event trigger may
+ * have changed the table since it was made.
+ */
+static void
+check_columns(Relation rel, Oid key_type)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	const Oid	expected[3] = {key_type, mr_embedding_type(), INT8OID};
+	bool		same = desc->natts == lengthof(expected);
+
+	for (int i = 0; same && i < lengthof(expected); i++)
+		same = TupleDescAttr(desc, i)->atttypid == expected[i] && !TupleDescAttr(desc, i)->attisdropped;
+	if (!same)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("the columns of version table \"%s\" were changed while it was made",
+						RelationGetRelationName(rel)),
+				 errhint("Event triggers must leave the tables of a new version alone; columns can be added later.")));
+}
+
+/*
+ * Writes all rows.  points is [rows][dimensions]; key(row) gives an id of
+ * key_type.
  */
 void
-mr_version_table_fill(Oid table, int64 rows, int dimensions, const float *points,
+mr_version_table_fill(Oid table, Oid key_type, int64 rows, int dimensions, const float *points,
 					  Datum (*key) (int64 row, void *arg), void *arg, const int64 *interactions)
 {
 	Filler	   *filler = palloc0(sizeof(Filler));
 
 	filler->rel = table_open(table, RowExclusiveLock);
+	check_columns(filler->rel, key_type);
 	filler->bulk = GetBulkInsertState();
 	filler->rows = AllocSetContextCreate(CurrentMemoryContext, "metricrec rows to write",
 										 ALLOCSET_DEFAULT_SIZES);

@@ -276,7 +276,8 @@ put_metrics(ReturnSetInfo *rsinfo, const MrMetrics *m)
 static void
 put_all(ReturnSetInfo *rsinfo, MrEvaluation *evaluation, const MrRankOutput *ranked, const int32 *k, int n_k)
 {
-	MrMetricsInput counts = {evaluation->item_counts, evaluation->n_training_users, evaluation->unknown_users};
+	MrMetricsInput counts = {evaluation->item_counts, evaluation->n_training_users, evaluation->unknown_users,
+	mr_run_poll, evaluation->run};
 	void	   *scratch = MemoryContextAllocHuge(evaluation->run->context,
 												 Max(mr_metrics_bytes(&evaluation->in), 1));
 
@@ -284,8 +285,8 @@ put_all(ReturnSetInfo *rsinfo, MrEvaluation *evaluation, const MrRankOutput *ran
 	{
 		MrMetrics	metrics;
 
-		CHECK_FOR_INTERRUPTS();
-		mr_metrics(&evaluation->in, ranked, &counts, k[i], scratch, &metrics);
+		mr_run_check_status(evaluation->run,
+							mr_metrics(&evaluation->in, ranked, &counts, k[i], scratch, &metrics));
 		put_metrics(rsinfo, &metrics);
 	}
 	put_row(rsinfo, "users", 0, (double) evaluation->evaluated);

@@ -50,12 +50,6 @@ check_holdout_possible(const MrRun *run)
 			 errhint("Give a table of held-out interactions in the argument \"test\".")));
 }
 
-static bool
-is_set(const MrOptions *options, int field)
-{
-	return (options->set & (UINT64CONST(1) << field)) != 0;
-}
-
 /* The options of the model, with what the active version has settled. */
 static void
 settle_options(MrRun *run)
@@ -65,7 +59,7 @@ settle_options(MrRun *run)
 	int32		version = mr_version_active(run->model);
 
 	mr_recipe_fill(&recipe, options->set, &run->data->positives);
-	if (version != 0 && recipe.loss == MR_LOSS_SOFTMAX && !is_set(options, MR_HYPER_TOWER))
+	if (version != 0 && recipe.loss == MR_LOSS_SOFTMAX && !mr_option_is_set(options, MR_HYPER_TOWER))
 	{
 		options->hyper.tower = mr_version_served(run->model)->tower.kind;
 		options->set |= UINT64CONST(1) << MR_HYPER_TOWER;
@@ -95,7 +89,7 @@ count_items(MrEvaluation *evaluation)
 														 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	for (int64 p = 0; p < train->n_pairs; p++)
 	{
-		if ((p & 0xffffff) == 0)
+		if ((p & 0xfffff) == 0)
 			CHECK_FOR_INTERRUPTS();
 		evaluation->item_counts[train->items[p]]++;
 	}
@@ -169,8 +163,7 @@ mr_evaluate_add_pairs(MrEvaluation *evaluation, const MrInteractions *pairs)
 		const int64 *a = before->user_start + u;
 		const int64 *b = pairs->user_start + u;
 
-		if ((u & 0xffff) == 0)
-			CHECK_FOR_INTERRUPTS();
+		CHECK_FOR_INTERRUPTS();
 		both->user_start[u] = both->n_pairs;
 		both->n_pairs += merge_items(before->items + a[0], a[1] - a[0],
 									 pairs->items + b[0], b[1] - b[0],

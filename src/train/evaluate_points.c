@@ -7,11 +7,13 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/portal.h"
 
 #include "train/evaluate.h"
 #include "type/embedding.h"
@@ -67,11 +69,31 @@ take_row(MrPointTable *table, HeapTuple tuple, TupleDesc desc, int64 *capacity, 
 	table->interactions[row] = isnull[2] ? 0 : DatumGetInt64(count);
 }
 
+/* The view's owner can rename its columns and add others under their names. */
+static void
+check_columns(const MrModel *model, MrSide side, TupleDesc desc)
+{
+	const Oid	expected[3] = {getBaseType(mr_side_type(model, side)), mr_embedding_type(), INT8OID};
+
+	for (int i = 0; i < lengthof(expected); i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+
+		if (getBaseType(column->atttypid) != expected[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("column \"%s\" of view \"%s\" has type %s, but type %s was expected",
+							NameStr(column->attname), get_rel_name(mr_side_view(model, side)),
+							format_type_be(column->atttypid), format_type_be(expected[i])),
+					 errhint("Change the columns of the model's views back, or drop the model and make it again.")));
+	}
+}
+
 /*
  * Reads one side of the active version into `context`.  SPI is connected.
  *
  * Errors: 42501 no privilege; P0002 no row; 22000 rows of different dimensions;
- * 53200 beyond metricrec.training_memory.
+ * 42804 a column of another type; 53200 beyond metricrec.training_memory.
  */
 void
 mr_points_read(const MrModel *model, MrSide side, MemoryContext context, MrPointTable *table)
@@ -92,6 +114,7 @@ mr_points_read(const MrModel *model, MrSide side, MemoryContext context, MrPoint
 									   psprintf("SELECT %s, embedding, interactions FROM %s",
 												mr_side_column(side), mr_relation_sql(view)),
 									   0, NULL, NULL, NULL, true, 0);
+	check_columns(model, side, portal->tupDesc);
 	for (;;)
 	{
 		SPI_cursor_fetch(portal, true, FETCH_ROWS);

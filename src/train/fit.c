@@ -40,10 +40,15 @@ typedef struct Points
 	float	   *items;
 } Points;
 
-static bool
-is_set(const MrRun *run, int field)
+/* The recipe with this user tower. */
+static MrHyper
+recipe_with_tower(const MrRun *run, MrTowerKind tower)
 {
-	return (run->options.set & (UINT64CONST(1) << field)) != 0;
+	MrHyper		hyper = run->options.hyper;
+
+	hyper.tower = tower;
+	mr_recipe_fill(&hyper, run->options.set | (UINT64CONST(1) << MR_HYPER_TOWER), &run->data->positives);
+	return hyper;
 }
 
 /* ---- memory ---- */
@@ -100,9 +105,8 @@ check_memory(MrRun *run, const MrHyper *hyper, bool towers, bool validate)
 
 	if (towers)
 	{
-		MrHyper		other = *hyper;
+		MrHyper		other = recipe_with_tower(run, MR_TOWER_FREE);
 
-		other.tower = MR_TOWER_FREE;
 		trainer = Max(trainer, mr_trainer_bytes(&other, x));
 	}
 	needed = add_size(needed, trainer);
@@ -289,9 +293,7 @@ choose_by_validation(MrRun *run, const MrHoldout *holdout, bool towers, Fit *bes
 		if (!towers && candidates[i] != run->hyper.tower)
 			continue;
 		fit.stage = stages[i];
-		fit.hyper = run->options.hyper;
-		fit.hyper.tower = candidates[i];
-		mr_recipe_fill(&fit.hyper, run->options.set | (UINT64CONST(1) << MR_HYPER_TOWER), &run->data->positives);
+		fit.hyper = recipe_with_tower(run, candidates[i]);
 		fit.x = &holdout->train;
 		fit.holdout = holdout;
 		fit.each_epoch = run->options.patience > 0;
@@ -357,7 +359,7 @@ mr_run_fit(MrRun *run)
 	run->hyper = run->options.hyper;
 	mr_recipe_fill(&run->hyper, run->options.set, x);
 	check_conflict(run);
-	towers = run->hyper.loss == MR_LOSS_SOFTMAX && !is_set(run, MR_HYPER_TOWER) &&
+	towers = run->hyper.loss == MR_LOSS_SOFTMAX && !mr_option_is_set(&run->options, MR_HYPER_TOWER) &&
 		run->options.validation_fraction != 0;
 	fraction = validation_fraction(run, towers);
 	check_memory(run, &run->hyper, towers, fraction > 0);

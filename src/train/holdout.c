@@ -95,8 +95,7 @@ mr_holdout_make(const MrInteractions *x, double fraction, uint64 seed, MemoryCon
 	{
 		int64		out = choose_pair(x, u, fraction, &rng);
 
-		if ((u & 0xffff) == 0)
-			CHECK_FOR_INTERRUPTS();
+		CHECK_FOR_INTERRUPTS();
 		train->user_start[u] = train->n_pairs;
 		held->user_start[u] = held->n_pairs;
 		for (int64 p = x->user_start[u]; p < x->user_start[u + 1]; p++)

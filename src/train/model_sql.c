@@ -13,7 +13,6 @@
 #include "access/genam.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
@@ -143,6 +142,17 @@ read_source(FunctionCallInfo fcinfo, MrDatasetSource *source)
 				 errmsg("user_column and item_column are the same column \"%s\"", source->user_column)));
 }
 
+/* Sets of ids are arrays of them, and there are no arrays of arrays. */
+static void
+refuse_array(const char *column, Oid type)
+{
+	if (OidIsValid(get_element_type(getBaseType(type))))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("column \"%s\" of type %s cannot hold ids", column, format_type_be(type)),
+				 errhint("Read it through a view that makes a row or a text of it.")));
+}
+
 static bool
 is_used(const MrDatasetSource *source, const char *column)
 {
@@ -222,12 +232,11 @@ warn_missing_index(const MrDatasetSource *source)
 static void
 create_views(MrModel *model, const MrDatasetSource *source)
 {
-	static const char *const suffixes[] = {"user", "item"};
 	const char *columns[] = {source->user_column, source->item_column};
 
 	for (int side = 0; side < 2; side++)
 	{
-		char	   *view = psprintf("%s_%s_embedding", model->name, suffixes[side]);
+		char	   *view = psprintf("%s_%s_embedding", model->name, mr_side_name(side));
 		Oid			relation;
 
 		if (OidIsValid(get_relname_relid(view, model->schema)))
@@ -241,7 +250,7 @@ create_views(MrModel *model, const MrDatasetSource *source)
 		relation = get_relname_relid(view, model->schema);
 		mr_spi_run(psprintf("COMMENT ON VIEW %s IS %s", mr_relation_sql(relation),
 							quote_literal_cstr(psprintf("metricrec: %ss of the active version of model %s",
-														suffixes[side], model->name))));
+														mr_side_name(side), model->name))));
 		mr_spi_run(psprintf("CREATE TRIGGER metricrec_insert INSTEAD OF INSERT ON %s"
 							" FOR EACH ROW EXECUTE FUNCTION metricrec.insert_embedding()",
 							mr_relation_sql(relation)));
@@ -301,6 +310,8 @@ mr_create_model(PG_FUNCTION_ARGS)
 	check_model_name(model.name);
 	read_source(fcinfo, &source);
 	mr_dataset_check_columns(&source, &model.user_type, &model.item_type);
+	refuse_array(source.user_column, model.user_type);
+	refuse_array(source.item_column, model.item_type);
 	model.options = mr_options_from_arguments(fcinfo, ARG_HYPER, NULL, NULL);
 
 	path = fetch_search_path(false);
@@ -390,15 +401,6 @@ mr_alter_model(PG_FUNCTION_ARGS)
 
 /* ---- drop_model ---- */
 
-static void
-drop_relation(Oid relation)
-{
-	ObjectAddress object = {RelationRelationId, relation, 0};
-
-	if (OidIsValid(relation) && SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
-		performDeletion(&object, DROP_RESTRICT, 0);
-}
-
 /*
  * metricrec.drop_model(name) -> boolean
  *
@@ -421,10 +423,11 @@ mr_drop_model(PG_FUNCTION_ARGS)
 	mr_model_reload(model, MR_MODEL_OWN);
 
 	tables = mr_version_all_tables(model);
-	drop_relation(model->user_view);
-	drop_relation(model->item_view);
+	if (mr_relation_holds_points(model->user_view, RELKIND_VIEW))
+		mr_relation_drop(model->user_view);
+	mr_relation_drop(model->item_view);
 	foreach(cell, tables)
-		drop_relation(lfirst_oid(cell));
+		mr_relation_drop(lfirst_oid(cell));
 	mr_model_delete(model->id);
 	PG_RETURN_BOOL(true);
 }

@@ -147,6 +147,10 @@ stored_text(Jsonb *stored, const char *name, bool *is_string)
 
 	if (stored == NULL)
 		return NULL;
+	if (!JB_ROOT_IS_OBJECT(stored))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("the options of a model are not a JSON object")));
 	value = getKeyJsonValueFromContainer(&stored->root, name, strlen(name), &buffer);
 	*is_string = false;
 	if (value == NULL)
@@ -176,8 +180,9 @@ append_member(StringInfo json, const char *name, const char *value)
 	appendStringInfo(json, ": %s", value);
 }
 
-static Jsonb *
-json_to_jsonb(const char *json)
+/* JSON text of ours as a jsonb value. */
+Jsonb *
+mr_jsonb_of(const char *json)
 {
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json)));
 }
@@ -242,7 +247,7 @@ mr_options_from_arguments(FunctionCallInfo fcinfo, int first, Jsonb *before, Arr
 			append_member(&json, def->name, is_string ? psprintf("\"%s\"", old) : old);
 	}
 	appendStringInfoChar(&json, '}');
-	result = json_to_jsonb(json.data);
+	result = mr_jsonb_of(json.data);
 	mr_options_read(result, &check);
 	return result;
 }
@@ -285,12 +290,6 @@ set_option(MrOptions *options, const OptionDef *def, const char *text)
 		options->set |= UINT64CONST(1) << def->field;
 }
 
-static bool
-is_set(const MrOptions *options, int field)
-{
-	return (options->set & (UINT64CONST(1) << field)) != 0;
-}
-
 static void
 contradiction(const char *a, const char *b, const char *hint)
 {
@@ -309,7 +308,7 @@ loss_of_preset(MrPreset preset)
 		case MR_PRESET_CML_RELEASED:
 		case MR_PRESET_TWO_STAGE:
 			return MR_LOSS_CML;
-		case MR_PRESET_SEED:
+		case MR_PRESET_TRIPLET:
 			return MR_LOSS_TRIPLET;
 		case MR_PRESET_NONE:
 			break;
@@ -323,11 +322,11 @@ check_combination(const MrOptions *options, const MrHyper *hyper)
 {
 	bool		softmax = hyper->loss == MR_LOSS_SOFTMAX;
 
-	if (hyper->preset != MR_PRESET_NONE && is_set(options, MR_HYPER_LOSS) && hyper->loss != loss_of_preset(hyper->preset))
+	if (hyper->preset != MR_PRESET_NONE && mr_option_is_set(options, MR_HYPER_LOSS) && hyper->loss != loss_of_preset(hyper->preset))
 		contradiction(psprintf("preset \"%s\"", preset_words[hyper->preset]),
 					  psprintf("loss \"%s\"", loss_words[hyper->loss]),
 					  "A preset has a loss of its own: set one of the two.");
-	if (is_set(options, MR_HYPER_SAMPLING))
+	if (mr_option_is_set(options, MR_HYPER_SAMPLING))
 	{
 		if (softmax && (hyper->sampling == MR_SAMPLING_HARDEST || hyper->sampling == MR_SAMPLING_TWO_STAGE))
 			contradiction(psprintf("negative_sampling \"%s\"", sampling_words[hyper->sampling]),
@@ -337,22 +336,22 @@ check_combination(const MrOptions *options, const MrHyper *hyper)
 			contradiction("negative_sampling \"full\"", psprintf("loss \"%s\"", loss_words[hyper->loss]),
 						  "Use \"uniform\", \"popularity\", \"hardest\" or \"two_stage\".");
 	}
-	if (!softmax && is_set(options, MR_HYPER_ITEM_BIAS) && hyper->item_bias)
+	if (!softmax && mr_option_is_set(options, MR_HYPER_ITEM_BIAS) && hyper->item_bias)
 		contradiction("item_bias", psprintf("loss \"%s\"", loss_words[hyper->loss]),
 					  "Only the softmax loss learns a bias.");
-	if (!softmax && is_set(options, MR_HYPER_TOWER) && hyper->tower == MR_TOWER_POOLED)
+	if (!softmax && mr_option_is_set(options, MR_HYPER_TOWER) && hyper->tower == MR_TOWER_POOLED)
 		contradiction("user_tower \"pooled\"", psprintf("loss \"%s\"", loss_words[hyper->loss]),
 					  "Use user_tower \"free\", or the softmax loss.");
-	if (!softmax && is_set(options, MR_HYPER_TEMPERATURE))
+	if (!softmax && mr_option_is_set(options, MR_HYPER_TEMPERATURE))
 		contradiction("temperature", psprintf("loss \"%s\"", loss_words[hyper->loss]),
 					  "Only the softmax loss has a temperature.");
-	if (softmax && (is_set(options, MR_HYPER_MARGIN) || is_set(options, MR_HYPER_RANK_WEIGHT)))
+	if (softmax && (mr_option_is_set(options, MR_HYPER_MARGIN) || mr_option_is_set(options, MR_HYPER_RANK_WEIGHT)))
 		contradiction("margin or rank_weight", "loss \"softmax\"", "They belong to the losses \"cml\" and \"triplet\".");
-	if (hyper->loss == MR_LOSS_TRIPLET && is_set(options, MR_HYPER_RANK_WEIGHT) && hyper->rank_weight)
+	if (hyper->loss == MR_LOSS_TRIPLET && mr_option_is_set(options, MR_HYPER_RANK_WEIGHT) && hyper->rank_weight)
 		contradiction("rank_weight", "loss \"triplet\"", "Only the loss \"cml\" weighs by rank.");
-	if (softmax && is_set(options, MR_HYPER_COVARIANCE) && hyper->covariance > 0)
+	if (softmax && mr_option_is_set(options, MR_HYPER_COVARIANCE) && hyper->covariance > 0)
 		contradiction("covariance_regularization", "loss \"softmax\"", "It belongs to the losses \"cml\" and \"triplet\".");
-	if (hyper->item_bias && hyper->dimensions < 3 && is_set(options, MR_HYPER_DIMENSIONS) && softmax)
+	if (hyper->item_bias && hyper->dimensions < 3 && mr_option_is_set(options, MR_HYPER_DIMENSIONS) && softmax)
 		contradiction("item_bias", "dimensions below 3",
 					  "The bias takes one coordinate: set item_bias => false or more dimensions.");
 }
@@ -363,9 +362,9 @@ loss_of(const MrOptions *options)
 {
 	const MrHyper *hyper = &options->hyper;
 
-	if (is_set(options, MR_HYPER_LOSS))
+	if (mr_option_is_set(options, MR_HYPER_LOSS))
 		return hyper->loss;
-	if (hyper->preset == MR_PRESET_NONE && is_set(options, MR_HYPER_SAMPLING) &&
+	if (hyper->preset == MR_PRESET_NONE && mr_option_is_set(options, MR_HYPER_SAMPLING) &&
 		(hyper->sampling == MR_SAMPLING_HARDEST || hyper->sampling == MR_SAMPLING_TWO_STAGE))
 		return MR_LOSS_CML;
 	return loss_of_preset(hyper->preset);
@@ -430,5 +429,5 @@ mr_options_describe(const MrHyper *hyper, const MrOptions *options)
 	for (int i = 0; i < lengthof(option_defs); i++)
 		append_member(&json, option_defs[i].name, option_to_json(&option_defs[i], &used));
 	appendStringInfoChar(&json, '}');
-	return json_to_jsonb(json.data);
+	return mr_jsonb_of(json.data);
 }

@@ -24,6 +24,15 @@ typedef struct MrOptions
 	int32		keep_versions;
 } MrOptions;
 
+/* Has the user set the hyper-parameter MR_HYPER_...? */
+static inline bool
+mr_option_is_set(const MrOptions *options, int field)
+{
+	return (options->set & (UINT64CONST(1) << field)) != 0;
+}
+
+/* options.c */
+extern Jsonb *mr_jsonb_of(const char *json);
 extern Jsonb *mr_options_from_arguments(FunctionCallInfo fcinfo, int first, Jsonb *before, ArrayType *reset);
 extern void mr_options_read(Jsonb *stored, MrOptions *options);
 extern Jsonb *mr_options_describe(const MrHyper *hyper, const MrOptions *options);

@@ -15,7 +15,6 @@
 #include "tcop/pquery.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
-#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
@@ -25,12 +24,6 @@
 
 /* ---- jsonb of the version's row ---- */
 
-static Jsonb *
-jsonb_of(const char *json)
-{
-	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json)));
-}
-
 /* Metrics of the validation split; NULL if there was none. */
 static Jsonb *
 metrics_json(const MrRun *run)
@@ -39,7 +32,7 @@ metrics_json(const MrRun *run)
 
 	if (!run->validation.done)
 		return NULL;
-	return jsonb_of(psprintf("{\"users\": " INT64_FORMAT ", \"hit_rate@10\": %.6f, \"ndcg@10\": %.6f, \"mrr@10\": %.6f}",
+	return mr_jsonb_of(psprintf("{\"users\": " INT64_FORMAT ", \"hit_rate@10\": %.6f, \"ndcg@10\": %.6f, \"mrr@10\": %.6f}",
 							 run->validation.users, m->hit_rate, m->ndcg, m->mrr));
 }
 
@@ -48,7 +41,7 @@ counts_json(const MrRun *run)
 {
 	const MrDatasetCounts *c = &run->data->counts;
 
-	return jsonb_of(psprintf("{\"rows\": " INT64_FORMAT ", \"null_keys\": " INT64_FORMAT
+	return mr_jsonb_of(psprintf("{\"rows\": " INT64_FORMAT ", \"null_keys\": " INT64_FORMAT
 							 ", \"bad_values\": " INT64_FORMAT ", \"below_min_rating\": " INT64_FORMAT
 							 ", \"duplicates\": " INT64_FORMAT "}",
 							 c->rows, c->null_keys, c->bad_values, c->below_min, c->duplicates));
@@ -73,7 +66,11 @@ count_positives(const MrInteractions *x, MrSide side, MemoryContext context)
 	if (side == MR_SIDE_ITEM)
 	{
 		for (int64 p = 0; p < x->n_pairs; p++)
+		{
+			if ((p & 0xfffff) == 0)
+				CHECK_FOR_INTERRUPTS();
 			counts[x->items[p]]++;
+		}
 	}
 	else
 	{
@@ -93,8 +90,8 @@ make_table(MrRun *run, MrSide side)
 												mr_idmap_collation(ids));
 	int64	   *counts = count_positives(x, side, run->context);
 
-	mr_version_table_fill(table, user ? x->n_users : x->n_items, run->tower.dimensions,
-						  user ? run->users : run->items,
+	mr_version_table_fill(table, mr_side_type(run->model, side), user ? x->n_users : x->n_items,
+						  run->tower.dimensions, user ? run->users : run->items,
 						  id_of_row, ids, counts);
 	pfree(counts);
 	mr_version_table_finish(table, side);
@@ -109,7 +106,7 @@ take_over(MrRun *run, const Oid *tables)
 	{
 		Oid			served = mr_view_table(mr_side_view(run->model, side));
 
-		if (OidIsValid(served))
+		if (OidIsValid(served) && list_member_oid(mr_version_all_tables(run->model), served))
 			mr_version_take_over(served, tables[side]);
 	}
 }

@@ -10,8 +10,8 @@
  *	fit		 fit.c		recipe, choice by validation, epochs -> points
  *	publish	 publish.c	version tables, catalogue rows, swap
  *
- * Everything a run holds lives in run->context, a child of the portal's
- * context, so that it survives the commits of retrain().
+ * Everything a run holds lives in run->context: in retrain() a child of the
+ * portal's context, so that it survives the commits.
  */
 #ifndef MR_TRAIN_H
 #define MR_TRAIN_H

@@ -44,7 +44,7 @@ advice(const MrRun *run)
 	return text.data;
 }
 
-/* The row of metricrec.train(); its columns stand in 30_train's order. */
+/* The row of metricrec.train(), its columns in the order of the extension script. */
 static Datum
 result_of(FunctionCallInfo fcinfo, MrRun *run)
 {
@@ -96,7 +96,7 @@ refuse_atomic(FunctionCallInfo fcinfo)
 {
 	CallContext *call = (CallContext *) fcinfo->context;
 
-	if (call == NULL || !IsA(call, CallContext) || call->atomic)
+	if (call == NULL || !IsA(call, CallContext) || call->atomic || IsSubTransaction())
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
 				 errmsg("metricrec.retrain() cannot be run inside a transaction block"),

@@ -1,6 +1,7 @@
 /*
  * pgutil.c
- *		Our own objects' Oids, quoted names, statements through SPI.
+ *		Our own objects' Oids, quoted names, statements through SPI, things that
+ *		may fail.
  *
  * Oids are looked up each time: the look-ups are catalogue cache hits, and an
  * extension that is dropped and made again in one session must not be served
@@ -11,16 +12,22 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "util/pgutil.h"
 
@@ -104,6 +111,46 @@ mr_distance_sql(void)
 					quote_identifier(get_namespace_name(mr_extension_schema())));
 }
 
+/* Is this a kind of relation that has rows to read? */
+bool
+mr_relation_has_rows(Relation relation)
+{
+	switch (relation->rd_rel->relkind)
+	{
+		case RELKIND_RELATION:
+		case RELKIND_PARTITIONED_TABLE:
+		case RELKIND_VIEW:
+		case RELKIND_MATVIEW:
+		case RELKIND_FOREIGN_TABLE:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/*
+ * A type's own equality, qualified, for SQL text: a plain "=" would be that of
+ * another type where the search_path does not have it (text for citext, say).
+ */
+char *
+mr_equality_sql(Oid type)
+{
+	Oid			operator = lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	Form_pg_operator form;
+	char	   *sql;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("could not identify an equality operator for type %s", format_type_be(type))));
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	sql = psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(form->oprnamespace)),
+				   NameStr(form->oprname));
+	ReleaseSysCache(tuple);
+	return sql;
+}
+
 /* The type embedding, qualified, for SQL text. */
 char *
 mr_embedding_sql(void)
@@ -129,4 +176,36 @@ mr_spi_run(const char *sql)
 
 	if (code < 0)
 		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(code));
+}
+
+/*
+ * Runs work(arg) in a subtransaction of its own.  NULL if it went through.  If
+ * it raised an error, nothing of it is left, no lock either, and the error is
+ * returned, in the current memory context: whoever has no answer to it passes
+ * it to ReThrowError().
+ */
+ErrorData *
+mr_try(void (*work) (void *arg), void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		work(arg);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return error;
 }

@@ -7,6 +7,8 @@
 #define MR_PGUTIL_H
 
 #include "lib/stringinfo.h"
+#include "utils/elog.h"
+#include "utils/relcache.h"
 
 /* Name of the schema of the management functions and of the catalogue. */
 #define MR_SCHEMA "metricrec"
@@ -16,9 +18,12 @@ extern Oid	mr_embedding_type(void);
 extern Oid	mr_catalog_relation(const char *name);	/* metricrec.<name> */
 extern char *mr_relation_sql(Oid relation); /* quoted, qualified; error if dropped */
 extern char *mr_distance_sql(void); /* OPERATOR(schema.<->), for SQL text */
+extern bool mr_relation_has_rows(Relation relation);
 extern char *mr_type_sql(Oid type); /* qualified, any typmod, for SQL text */
+extern char *mr_equality_sql(Oid type); /* OPERATOR(schema.=), for SQL text */
 extern char *mr_embedding_sql(void);	/* schema.embedding, for SQL text */
 
 extern void mr_spi_run(const char *sql);	/* a utility command or DML; error if it fails */
+extern ErrorData *mr_try(void (*work) (void *arg), void *arg);	/* in a subtransaction */
 
 #endif							/* MR_PGUTIL_H */

@@ -379,6 +379,56 @@ SELECT metricrec.drop_model('films');
 SELECT (SELECT count(*) FROM metricrec.model) AS models, (SELECT count(*) FROM metricrec.version) AS versions,
 	(SELECT count(*) FROM metricrec.component) AS components, (SELECT count(*) FROM metricrec.epoch_log) AS epochs;
 
+-- an event trigger that changes the tables of a version: an error, never rows of another shape
+CREATE FUNCTION widen() RETURNS event_trigger LANGUAGE plpgsql AS $$
+DECLARE
+	command record;
+BEGIN
+	FOR command IN SELECT * FROM pg_event_trigger_ddl_commands() WHERE command_tag = 'CREATE TABLE' LOOP
+		EXECUTE format('ALTER TABLE %s ADD COLUMN made_by text DEFAULT current_user', command.object_identity);
+	END LOOP;
+END $$;
+SELECT model FROM metricrec.create_model('films', 'likes', epochs => 1, dimensions => 4, user_tower => 'pooled');
+CREATE EVENT TRIGGER regress_mr_widen ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION widen();
+SELECT fails($$SELECT metricrec.train('films')$$);
+DROP EVENT TRIGGER regress_mr_widen;
+SELECT version, active FROM metricrec.train('films');
+-- a view that was pointed at some other table by hand is taken back by the next version
+CREATE OR REPLACE VIEW films_item_embedding AS
+SELECT x.item_id, x.embedding, x.interactions FROM likes,
+	LATERAL (SELECT 1 AS item_id, NULL::embedding AS embedding, 0::bigint AS interactions) x;
+SELECT version, active FROM metricrec.train('films');
+-- options that a superuser has spoilt
+UPDATE metricrec.model SET options = '[1, 2]';
+SELECT fails($$SELECT metricrec.train('films')$$);
+UPDATE metricrec.model SET options = '{}';
+-- a table that has the Oid of a version's table that was dropped by hand: not ours to drop
+CREATE TABLE bystander (item_id int, interactions bigint);
+SELECT version FROM metricrec.train('films');
+DROP TABLE films_item_embedding_v3;
+UPDATE metricrec.version SET item_table = 'bystander'::regclass WHERE version = 3;
+SELECT fails($$SELECT metricrec.activate('films', 3)$$);
+SELECT metricrec.drop_model('films');
+SELECT count(*) FROM bystander;
+
+-- inserted rows are compared by the equality of their own type, whatever schema that lies in
+CREATE EXTENSION citext SCHEMA mo;
+CREATE TABLE named (user_id citext, item_id citext);
+INSERT INTO named SELECT 'User' || user_id, 'Item' || item_id FROM likes;
+SELECT model FROM metricrec.create_model('named', 'named', epochs => 1, dimensions => 4, user_tower => 'pooled');
+SELECT version FROM metricrec.train('named');
+INSERT INTO named_item_embedding (item_id, embedding) VALUES ('NEW', '[1,0,0,0]');
+INSERT INTO named SELECT 'User' || n, 'new' FROM generate_series(1, 3) n;
+SELECT version, active FROM metricrec.train('named');
+SELECT item_id, interactions FROM named_item_embedding WHERE item_id = 'neW';
+SELECT metricrec.drop_model('named');
+DROP TABLE named;
+
+-- ids of an array type are refused
+CREATE TABLE array_keys (user_id int[], item_id int);
+SELECT fails($$SELECT metricrec.create_model('arrays', 'array_keys')$$);
+DROP TABLE array_keys;
+
 DROP PUBLICATION regress_mr_pub;
 DROP SCHEMA mo, mo2, mo3 CASCADE;
 DROP ROLE regress_mr_reader, "regress mr ""other""", regress_mr_owner;

@@ -347,6 +347,19 @@ SELECT bool_and(item_id::uuid BETWEEN lpad('20', 32, '0')::uuid AND lpad('30', 3
 FROM recommend('user 30', 3, 'shop', candidates => 'some_buys', exclude_seen => false);
 
 --
+-- Ids that are rows, through a view
+--
+CREATE TYPE place AS (shelf int, slot text);
+CREATE VIEW placed AS SELECT user_id, ROW(item_id, 'a')::place AS item_id FROM likes;
+SELECT model FROM metricrec.create_model('placed', 'placed', dimensions => 4, user_tower => 'pooled', epochs => 5, seed => 1);
+SELECT active FROM metricrec.train('placed');
+SELECT count(*) > 0 AS answered, bool_and(item_id ~ '^\(\d+,a\)$') AS rows FROM recommend('1', model => 'placed');
+SELECT count(*) > 0 AS answered FROM recommend_for_items(ARRAY['(1,a)', '(2,a)'], model => 'placed');
+SELECT metricrec.drop_model('placed');
+DROP VIEW placed;
+DROP TYPE place;
+
+--
 -- Every function is there with its volatility, and described
 --
 SELECT p.oid::regprocedure AS function, provolatile, proparallel, proretset, proisstrict,

@@ -144,6 +144,32 @@ SELECT count(*) FROM recommend(1, model => 'films', exclude_seen => false);
 SELECT count(*) FROM similar_users(1, model => 'films');
 SELECT * FROM explain_recommendation(1, 2, model => 'films'); \echo :SQLSTATE
 
+--
+-- The columns of the views change under the model: never taken for what they are not
+--
+\set VERBOSITY terse
+ALTER VIEW shop_item_embedding RENAME embedding TO point;
+CREATE OR REPLACE VIEW shop_item_embedding AS
+SELECT item_id, embedding::embedding AS point, interactions, 7 AS embedding FROM shop_item_embedding_v1;
+SELECT * FROM recommend('user 1', model => 'shop'); \echo :SQLSTATE
+SELECT * FROM similar_items(1, model => 'shop'); \echo :SQLSTATE
+SELECT * FROM recommend_for_items(ARRAY[1, 2], model => 'shop'); \echo :SQLSTATE
+SELECT * FROM metricrec.evaluate('shop', 'buys'); \echo :SQLSTATE
+ALTER VIEW shop_item_embedding RENAME embedding TO seven;
+ALTER VIEW shop_item_embedding RENAME point TO embedding;
+ALTER VIEW shop_item_embedding RENAME interactions TO n;
+CREATE OR REPLACE VIEW shop_item_embedding AS
+SELECT item_id, embedding::embedding AS embedding, interactions AS n, 7 AS seven, 'x'::text AS interactions FROM shop_item_embedding_v1;
+SELECT count(*) > 0 AS answered FROM recommend('user 1', model => 'shop');
+SELECT * FROM metricrec.evaluate('shop', 'buys'); \echo :SQLSTATE
+ALTER VIEW shop_user_embedding RENAME user_id TO who;
+CREATE OR REPLACE VIEW shop_user_embedding AS
+SELECT user_id AS who, embedding::embedding AS embedding, interactions, 7 AS user_id FROM shop_user_embedding_v1;
+SELECT * FROM metricrec.evaluate('shop', 'buys'); \echo :SQLSTATE
+SELECT * FROM recommend('7', model => 'shop'); \echo :SQLSTATE
+SELECT * FROM similar_users('7', model => 'shop'); \echo :SQLSTATE
+\set VERBOSITY default
+
 SELECT metricrec.drop_model('films'), metricrec.drop_model('shop');
 SELECT * FROM recommend(1); \echo :SQLSTATE
 DROP TABLE buys, no_item, text_item, text_user;

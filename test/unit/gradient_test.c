@@ -63,7 +63,7 @@ refresh(MrTrainer *t)
 	for (int32_t i = 0; t->hyper.tower == MR_TOWER_FREE && i < t->users.n; i++)
 		mr_points_refresh(&t->users, t->math, i);
 	if (t->hyper.loss == MR_LOSS_SOFTMAX)
-		mr_softmax_refresh(t);
+		mr_softmax_refresh(t, NULL, NULL);
 }
 
 /* Sum of the losses of an epoch that starts with one number disturbed. */

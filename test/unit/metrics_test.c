@@ -175,6 +175,28 @@ test_nobody(void)
 	ok(m.users == 2 && m.hit_rate == 0 && m.mrr == 0 && isnan(m.novelty), "unknown users only: misses");
 }
 
+static bool
+always(void *arg)
+{
+	return true;
+}
+
+/* A poll that says stop is obeyed. */
+static void
+test_stops(void)
+{
+	MrRankInput in = {1, origin, places, &held_out, unknown, NULL, NULL, NULL, 6};
+	MrMetricsInput input = about;
+	MrRankOutput out = {(int32_t[8]) {1, 4, 3}, NULL};
+	void	   *memory = malloc(mr_metrics_bytes(&in));
+	MrMetrics	m;
+
+	ok(mr_metrics(&in, &out, &input, 3, memory, &m) == MR_OK, "without a poll it does not stop");
+	input.poll = always;
+	ok(mr_metrics(&in, &out, &input, 3, memory, &m) == MR_STOPPED, "stops when it is asked to");
+	free(memory);
+}
+
 int
 main(void)
 {
@@ -182,5 +204,6 @@ main(void)
 	test_ties();
 	test_leave_one_out();
 	test_nobody();
+	test_stops();
 	return unit_done();
 }

@@ -42,9 +42,9 @@ test_presets(void)
 	ok(h.sampling == MR_SAMPLING_TWO_STAGE && h.optimizer == MR_OPTIMIZER_ADAM && h.learning_rate == 1e-4 &&
 	   h.dimensions == 128 && h.epochs == 50 && h.margin == 1 && h.constraint == MR_CONSTRAINT_SPHERE &&
 	   h.batch_size == 256 && !h.rank_weight && h.negatives == 1 && mr_recipe_conflict(&h) == NULL, "two_stage");
-	h = (MrHyper) {.preset = MR_PRESET_SEED};
+	h = (MrHyper) {.preset = MR_PRESET_TRIPLET};
 	mr_recipe_fill(&h, 0, &x);
-	ok(h.loss == MR_LOSS_TRIPLET && h.margin > 1 && h.sampling == MR_SAMPLING_UNIFORM && mr_recipe_conflict(&h) == NULL, "seed");
+	ok(h.loss == MR_LOSS_TRIPLET && h.margin > 1 && h.sampling == MR_SAMPLING_UNIFORM && mr_recipe_conflict(&h) == NULL, "triplet");
 	h = (MrHyper) {.preset = MR_PRESET_CML_PAPER, .margin = 0.7, .dimensions = 32, .seed = 9};
 	mr_recipe_fill(&h, FIXTURE_SET(MARGIN) | FIXTURE_SET(DIMENSIONS) | FIXTURE_SET(SEED), &x);
 	ok(h.margin == 0.7 && h.dimensions == 32 && h.seed == 9 && h.covariance == 10, "what is given wins over the preset");

@@ -47,8 +47,10 @@ test_alias(void)
 			int			counts[8] = {0};
 			bool		impossible = false;
 			double		square;
+			double		mass = 0;
 
-			ok(mr_alias_fill(&alias, shapes[s], exponent) > 0, "alias table of shape %d", s);
+			ok(mr_alias_fill(&alias, shapes[s], exponent, &mass, NULL, NULL) == MR_OK && mass > 0,
+			   "alias table of shape %d", s);
 			for (int i = 0; i < 8; i++)
 				sum += expected[i] = shapes[s][i] > 0 ? pow(shapes[s][i], exponent) : 0;
 			for (int i = 0; i < 8; i++)
@@ -194,6 +196,37 @@ test_stage_one(void)
 	fixture_end(&f);
 }
 
+/*
+ * One item has nearly all of the mass, so that repeated draws hit nothing else
+ * and the rest is drawn in another way: of the others, weighted 1 and 2, the
+ * second candidate is item 0 in a third of the batches.
+ */
+static void
+test_stage_one_rest(void)
+{
+	static int64_t user_start[4] = {0, 3, 5, 6};
+	static int32_t items[6] = {0, 1, 2, 1, 2, 2};
+	MrInteractions x = {3, 4, 6, user_start, items, NULL, NULL};
+	MrHyper		hyper = {.preset = MR_PRESET_TWO_STAGE, .candidates = 2, .dimensions = 4};
+	Fixture		f;
+	double		sum;
+	int			counts[12] = {0};
+	bool		distinct = true;
+
+	mr_recipe_fill(&hyper, FIXTURE_SET(CANDIDATES) | FIXTURE_SET(DIMENSIONS), &x);
+	fixture_start(&f, &hyper, &x);
+	f.t->item_count[0] = 1;
+	f.t->item_count[1] = 2;
+	f.t->item_count[2] = 100000000;
+	mr_alias_fill(&f.t->alias, f.t->item_count, 1, &sum, NULL, NULL);
+	ok_near(sum, 100000003, 1e-6, "the mass of all items");
+	candidate_counts(f.t, counts, 60000, &distinct);
+	ok(distinct && counts[0] + counts[1] == 60000 && counts[2] == 60000, "stage 1 finds the rest without replacement");
+	ok_near(counts[0] / 60000.0, 1 / 3.0, 0.008, "stage 1: the rest by count");
+	ok(counts[3] == 0, "stage 1: nor is an item without interactions in the rest");
+	fixture_end(&f);
+}
+
 int
 main(void)
 {
@@ -201,5 +234,6 @@ main(void)
 	test_never_positive();
 	test_frequencies();
 	test_stage_one();
+	test_stage_one_rest();
 	return unit_done();
 }

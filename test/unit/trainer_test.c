@@ -33,7 +33,7 @@ static const Setting settings[] = {
 	{"cml_paper", {.preset = MR_PRESET_CML_PAPER}, 0},
 	{"cml_released", {.preset = MR_PRESET_CML_RELEASED}, 0},
 	{"two_stage", {.preset = MR_PRESET_TWO_STAGE, .candidates = 70}, FIXTURE_SET(CANDIDATES)},
-	{"seed", {.preset = MR_PRESET_SEED}, 0},
+	{"triplet", {.preset = MR_PRESET_TRIPLET}, 0},
 	{"triplet, popular, sgd", {.loss = MR_LOSS_TRIPLET, .sampling = MR_SAMPLING_POPULARITY, .optimizer = MR_OPTIMIZER_SGD,
 		.learning_rate = 0.01}, FIXTURE_SET(LOSS) | FIXTURE_SET(SAMPLING) | FIXTURE_SET(OPTIMIZER) | FIXTURE_SET(LEARNING_RATE)},
 };
@@ -418,7 +418,7 @@ test_diverges(void)
 	r = run(&hyper, &x);
 	ok(r.status == MR_DIVERGED, "softmax: divergence is reported (status %d)", r.status);
 	end_run(&r);
-	hyper = (MrHyper) {.preset = MR_PRESET_SEED, .optimizer = MR_OPTIMIZER_SGD, .learning_rate = 1e30};
+	hyper = (MrHyper) {.preset = MR_PRESET_TRIPLET, .optimizer = MR_OPTIMIZER_SGD, .learning_rate = 1e30};
 	mr_recipe_fill(&hyper, FIXTURE_SET(OPTIMIZER) | FIXTURE_SET(LEARNING_RATE), &x);
 	r = run(&hyper, &x);
 	ok(r.status == MR_DIVERGED, "triplet: divergence is reported (status %d)", r.status);
