@@ -215,7 +215,6 @@ SELECT keys('numeric', '#::numeric(10, 2) / 7');
 SELECT keys('date', 'date ''2020-01-01'' + #');
 SELECT keys('domain', '#::positive');
 SELECT keys('composite', 'ROW(#, ''x'')::pair');
-SELECT keys('array', 'ARRAY[#, 1]');
 SELECT keys('inet', '''10.0.0.0''::inet + #');
 SELECT keys('timestamptz', '''2020-01-01 UTC''::timestamptz + # * interval ''1 hour''');
 SELECT keys('C collation', '#::text COLLATE "C"');
