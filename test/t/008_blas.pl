@@ -29,7 +29,7 @@ $node->safe_psql('postgres', q{
 # What a backend looks like from outside, asked by the backend itself.
 my $look = q{
 	SELECT 'blas ' || (pg_read_file('/proc/' || pg_backend_pid() || '/maps', 0, 10000000, true) ~ 'blas')
-		|| ', ours ' || (pg_read_file('/proc/' || pg_backend_pid() || '/maps', 0, 10000000, true) ~ 'metricrec')
+		|| ', ours ' || (pg_read_file('/proc/' || pg_backend_pid() || '/maps', 0, 10000000, true) ~ 'metricrec[.]so')
 		|| ', tasks ' || (SELECT count(*) FROM pg_ls_dir('/proc/' || pg_backend_pid() || '/task'))
 		|| ', blocked ' || substring(pg_read_file('/proc/' || pg_backend_pid() || '/status', 0, 100000, true) FROM 'SigBlk:\s*(\w+)')
 		|| ', ignored ' || substring(pg_read_file('/proc/' || pg_backend_pid() || '/status', 0, 100000, true) FROM 'SigIgn:\s*(\w+)')
