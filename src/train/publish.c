@@ -33,7 +33,7 @@ metrics_json(const MrRun *run)
 	if (!run->validation.done)
 		return NULL;
 	return mr_jsonb_of(psprintf("{\"users\": " INT64_FORMAT ", \"hit_rate@10\": %.6f, \"ndcg@10\": %.6f, \"mrr@10\": %.6f}",
-							 run->validation.users, m->hit_rate, m->ndcg, m->mrr));
+								run->validation.users, m->hit_rate, m->ndcg, m->mrr));
 }
 
 static Jsonb *
@@ -42,9 +42,9 @@ counts_json(const MrRun *run)
 	const MrDatasetCounts *c = &run->data->counts;
 
 	return mr_jsonb_of(psprintf("{\"rows\": " INT64_FORMAT ", \"null_keys\": " INT64_FORMAT
-							 ", \"bad_values\": " INT64_FORMAT ", \"below_min_rating\": " INT64_FORMAT
-							 ", \"duplicates\": " INT64_FORMAT "}",
-							 c->rows, c->null_keys, c->bad_values, c->below_min, c->duplicates));
+								", \"bad_values\": " INT64_FORMAT ", \"below_min_rating\": " INT64_FORMAT
+								", \"duplicates\": " INT64_FORMAT "}",
+								c->rows, c->null_keys, c->bad_values, c->below_min, c->duplicates));
 }
 
 /* ---- tables ---- */
