@@ -32,7 +32,7 @@ OPENBLAS ?= $(firstword $(wildcard /usr/lib/*/openblas-serial/libopenblas.so.0 /
 #   make unit UNIT_CFLAGS='-O1 -g -fsanitize=address,undefined'
 UNIT_CFLAGS ?= -O2 -g
 UNIT_TESTS = $(patsubst %.c,%,$(sort $(wildcard test/unit/*_test.c)))
-UNIT_OBJS = $(patsubst src/%.c,test/unit/obj/%.o,$(sort $(wildcard src/math/*.c src/model/*.c src/util/rng.c)))
+UNIT_OBJS = $(patsubst src/%.c,test/unit/obj/%.o,$(sort $(wildcard src/math/*.c src/model/*.c src/hash/*.c src/util/rng.c)))
 EXTRA_CLEAN = $(UNIT_TESTS) test/unit/obj
 
 # make COVERAGE=1 counts which lines run (.ci/coverage.sh reads the counts).
@@ -48,6 +48,10 @@ include $(PGXS)
 
 # After the include: PGXS has made CPPFLAGS of PG_CPPFLAGS by then.
 src/math/gemm.o src/math/gemm.bc: override CPPFLAGS += -DMR_OPENBLAS='"$(OPENBLAS)"'
+
+# The variants of codemath agree bit for bit only without fused multiply-add.
+$(addprefix src/,math/codemath.o math/codemath_x86.o math/codemath_neon.o): override CFLAGS += -ffp-contract=off
+$(addprefix test/unit/obj/,math/codemath.o math/codemath_x86.o math/codemath_neon.o): override UNIT_CFLAGS += -ffp-contract=off
 
 # Every object depends on every header of ours: builds are short, and PGXS as
 # packaged by distributions keeps no header dependencies.

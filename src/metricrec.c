@@ -6,6 +6,7 @@
 
 #include "fmgr.h"
 
+#include "index/lsh.h"
 #include "math/vecmath.h"
 #include "util/guc.h"
 
@@ -18,5 +19,6 @@ void
 _PG_init(void)
 {
 	mr_guc_init();
+	mr_lsh_init();
 	mr_vecmath_init();
 }

@@ -11,6 +11,9 @@
 /* Coordinates of one embedding: an int16 on the wire, two pages on disk. */
 #define MR_MAX_DIMENSIONS 16000
 
+/* Coordinates that an lsh index can hold: two rows of a page, at least. */
+#define MR_MAX_INDEX_DIMENSIONS 2000
+
 /* Bytes of a model's name: "<name>_user_embedding_v999999" is one identifier. */
 #define MR_MAX_MODEL_NAME 40
 

@@ -11,17 +11,21 @@
  * the planner's estimates.  The executor is stopped once enough rows are in.
  *
  * A LIMIT that is unknown while planning is taken for a tenth of the rows, and
- * an index that returns rows by distance then looks bad: hence a plan per call.
+ * an index that returns rows by distance then looks bad.  So it stands in the
+ * text, rounded up to a power of two: few texts, and each keeps its plan.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "port/pg_bitutils.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
 #include "recommend/query.h"
 #include "util/pgutil.h"
+
+#define SMALLEST_LIMIT 16
 
 typedef struct CandidateReader
 {
@@ -165,13 +169,12 @@ run(MrQuery *query, const MrKeyType *key, MrStatement *statement, StringInfo sql
 	CandidateReader reader = {query, key, list, wanted, with_points};
 	int64		limit = wanted + (query->left_out ? mr_idmap_size(query->left_out) : 0);
 
-	mr_statement_add(statement, INT8OID, Int64GetDatum(limit));
-	appendStringInfo(sql, " ORDER BY v.embedding %s $1 LIMIT $%d", query->distance, statement->n);
+	appendStringInfo(sql, " ORDER BY v.embedding %s $1 LIMIT " UINT64_FORMAT, query->distance,
+					 pg_nextpower2_64(Max(limit, SMALLEST_LIMIT)));
 	statement->sql = sql->data;
 	statement->results[0] = key->type;
 	statement->results[1] = FLOAT8OID;
 	statement->results[2] = query->embedding_type;
-	statement->plan_each_time = true;
 	mr_statement_run(statement, receive_candidate, &reader);
 	sort_candidates(key, list);
 }
@@ -211,5 +214,7 @@ mr_candidates_among(MrQuery *query, const MrItemSet *items, int64 wanted, MrCand
 					 nearest_sql(query, key, query->model->item_view, false), key->equals);
 	mr_statement_add(&statement, query->embedding_type, PointerGetDatum(query->point));
 	mr_statement_add(&statement, array_type, array);
+	/* how many they are decides between their keys and the order of distance */
+	statement.plan_each_time = true;
 	run(query, key, &statement, &sql, wanted, false, list);
 }

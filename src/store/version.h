@@ -4,7 +4,7 @@
  *
  *	1. mr_version_next()			its number
  *	2. mr_version_table_create()	an empty table, then fill, then
- *	   mr_version_table_finish()	primary key, statistics
+ *	   mr_version_table_finish()	primary key, lsh index, statistics
  *	3. mr_version_record()			rows of the catalogue
  *	4. mr_version_take_over()		what users have added to the tables of the active version
  *	5. mr_version_activate()		the views point at it
@@ -114,7 +114,7 @@ extern Oid	mr_version_table_create(const MrModel *model, MrSide side, int32 vers
 extern void mr_version_table_fill(Oid table, Oid key_type, int64 rows, int dimensions, const float *points,
 								  Datum (*key) (int64 row, void *arg), void *arg,
 								  const int64 *interactions);
-extern void mr_version_table_finish(Oid table, MrSide side);
+extern void mr_version_table_finish(Oid table, MrSide side, Oid served, int dimensions);
 
 /* takeover.c */
 extern void mr_version_take_over(Oid from, Oid to);

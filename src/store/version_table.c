@@ -18,7 +18,9 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/heapam.h"
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/namespace.h"
@@ -40,6 +42,8 @@
 #include "type/embedding.h"
 #include "util/compat.h"
 #include "util/pgutil.h"
+
+#define EMBEDDING_COLUMN 2
 
 /* Rows per call of the table access method. */
 #define FILL_BATCH 500
@@ -250,11 +254,58 @@ mr_version_table_fill(Oid table, Oid key_type, int64 rows, int dimensions, const
 /* ---- finish ---- */
 
 /*
- * Adds the key and the statistics.  A key type without an order (hashable
- * only) gets a hash index instead of a primary key.
+ * Does the table have a whole lsh index of its embeddings?  Then the next
+ * version takes it over, with the options that somebody may have given it.
+ */
+static bool
+has_lsh_index(Oid table, Oid lsh)
+{
+	Relation	rel;
+	List	   *indexes;
+	ListCell   *cell;
+	bool		found = false;
+
+	if (!OidIsValid(table))
+		return false;
+	rel = try_relation_open(table, AccessShareLock);
+	if (rel == NULL)
+		return false;
+	indexes = RelationGetIndexList(rel);
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		found |= index->rd_rel->relam == lsh && index->rd_index->indisvalid &&
+			index->rd_index->indkey.values[0] == EMBEDDING_COLUMN &&
+			RelationGetIndexPredicate(index) == NIL;
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	relation_close(rel, AccessShareLock);
+	return found;
+}
+
+/*
+ * The index that queries go by, unless `served`, the table of the version
+ * before, has one of its own (then it is taken over) or the embeddings have more
+ * dimensions than an index can hold.
+ */
+static void
+add_embedding_index(Oid table, Oid served, int dimensions)
+{
+	Oid			lsh = get_index_am_oid("lsh", true);
+
+	if (!OidIsValid(lsh) || dimensions > MR_MAX_INDEX_DIMENSIONS || has_lsh_index(served, lsh))
+		return;
+	mr_spi_run(psprintf("CREATE INDEX ON %s USING lsh (embedding)", mr_relation_sql(table)));
+}
+
+/*
+ * Adds the key, the index of the embeddings and the statistics.  A key type
+ * without an order (hashable only) gets a hash index instead of a primary key.
  */
 void
-mr_version_table_finish(Oid table, MrSide side)
+mr_version_table_finish(Oid table, MrSide side, Oid served, int dimensions)
 {
 	char	   *name = mr_relation_sql(table);
 	const char *column = mr_side_column(side);
@@ -264,6 +315,7 @@ mr_version_table_finish(Oid table, MrSide side)
 		mr_spi_run(psprintf("ALTER TABLE %s ADD PRIMARY KEY (%s)", name, column));
 	else
 		mr_spi_run(psprintf("CREATE INDEX ON %s USING hash (%s)", name, column));
+	add_embedding_index(table, served, dimensions);
 	/* The order of embeddings means nothing to the planner, and sampling them is slow. */
 	mr_spi_run(psprintf("ALTER TABLE %s ALTER COLUMN embedding SET STATISTICS 0", name));
 	mr_spi_run(psprintf("ANALYZE %s", name));

@@ -80,6 +80,15 @@ count_positives(const MrInteractions *x, MrSide side, MemoryContext context)
 	return counts;
 }
 
+/* The table of the version that is served; InvalidOid if the view reads something else. */
+static Oid
+served_table(const MrRun *run, MrSide side)
+{
+	Oid			served = mr_view_table(mr_side_view(run->model, side));
+
+	return OidIsValid(served) && list_member_oid(mr_version_all_tables(run->model), served) ? served : InvalidOid;
+}
+
 static Oid
 make_table(MrRun *run, MrSide side)
 {
@@ -94,7 +103,7 @@ make_table(MrRun *run, MrSide side)
 						  run->tower.dimensions, user ? run->users : run->items,
 						  id_of_row, ids, counts);
 	pfree(counts);
-	mr_version_table_finish(table, side);
+	mr_version_table_finish(table, side, served_table(run, side), run->tower.dimensions);
 	return table;
 }
 
@@ -104,9 +113,9 @@ take_over(MrRun *run, const Oid *tables)
 {
 	for (int side = 0; side < 2; side++)
 	{
-		Oid			served = mr_view_table(mr_side_view(run->model, side));
+		Oid			served = served_table(run, side);
 
-		if (OidIsValid(served) && list_member_oid(mr_version_all_tables(run->model), served))
+		if (OidIsValid(served))
 			mr_version_take_over(served, tables[side]);
 	}
 }

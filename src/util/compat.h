@@ -38,4 +38,89 @@
 #define SOFT_ERROR_OCCURRED(escontext) ((void) (escontext), false)
 #endif
 
+/*
+ * An access method says from 17 on that it can build in parallel; before, it
+ * asks plan_create_index_workers() by itself.
+ */
+#if PG_VERSION_NUM >= 170000
+#define MR_AM_CAN_BUILD_PARALLEL(am) ((am)->amcanbuildparallel = true)
+#else
+#define MR_AM_CAN_BUILD_PARALLEL(am) ((void) (am))
+#endif
+
+/*
+ * Paths count from 18 on how much of them is disabled, and infinite costs alone
+ * would lose against another path with enable_seqscan = off.
+ */
+#if PG_VERSION_NUM >= 180000
+#define MR_PATH_DISABLE(path) ((path)->disabled_nodes = 2)
+#else
+#define MR_PATH_DISABLE(path) ((void) (path))
+#endif
+
+/* Before the declaration of a function that does not return; 18 has a keyword of its own. */
+#if PG_VERSION_NUM >= 180000
+#define MR_NORETURN pg_noreturn
+#else
+#define MR_NORETURN pg_attribute_noreturn()
+#endif
+
+/* Ownership of a table; needs utils/acl.h, and from 16 on catalog/pg_class.h. */
+#if PG_VERSION_NUM >= 160000
+#define MR_OWNS_TABLE(oid) object_ownercheck(RelationRelationId, (oid), GetUserId())
+#else
+#define MR_OWNS_TABLE(oid) pg_class_ownercheck((oid), GetUserId())
+#endif
+
+/*
+ * Since 17 the functions of an index are run with a safe search_path whenever
+ * the server maintains it; before, with the session's.
+ */
+#if PG_VERSION_NUM < 170000
+#define RestrictSearchPath() ((void) 0)
+#endif
+
+/* 16 lets the caller of tuplesort_getdatum() decide on a copy. */
+#if PG_VERSION_NUM >= 160000
+#define MR_TUPLESORT_GETDATUM(sort, value, isnull) tuplesort_getdatum((sort), true, true, (value), (isnull), NULL)
+#else
+#define MR_TUPLESORT_GETDATUM(sort, value, isnull) tuplesort_getdatum((sort), true, (value), (isnull), NULL)
+#endif
+
+/* 18 tells VACUUM from ANALYZE; needs commands/vacuum.h. */
+#if PG_VERSION_NUM >= 180000
+#define MR_VACUUM_DELAY_POINT() vacuum_delay_point(false)
+#else
+#define MR_VACUUM_DELAY_POINT() vacuum_delay_point()
+#endif
+
+/* 18 counts the searches of a scan, for EXPLAIN. */
+#if PG_VERSION_NUM >= 180000
+#define MR_INDEX_BEGINSCAN(heap, index, snapshot, nkeys, norderbys) \
+	index_beginscan((heap), (index), (snapshot), NULL, (nkeys), (norderbys))
+#else
+#define MR_INDEX_BEGINSCAN(heap, index, snapshot, nkeys, norderbys) \
+	index_beginscan((heap), (index), (snapshot), (nkeys), (norderbys))
+#endif
+
+/* And an access method counts them where EXPLAIN ANALYZE asked for it. */
+#if PG_VERSION_NUM >= 180000
+#define MR_COUNT_INDEX_SEARCH(desc) \
+	do { \
+		if ((desc)->instrument) \
+			(desc)->instrument->nsearches++; \
+	} while (0)
+#else
+#define MR_COUNT_INDEX_SEARCH(desc) ((void) (desc))
+#endif
+
+/* Pins a page if it is still where it was seen; 16 renamed the name of a file. */
+#if PG_VERSION_NUM >= 160000
+#define MR_READ_RECENT_BUFFER(relation, block, buffer) \
+	ReadRecentBuffer((relation)->rd_locator, MAIN_FORKNUM, (block), (buffer))
+#else
+#define MR_READ_RECENT_BUFFER(relation, block, buffer) \
+	ReadRecentBuffer((relation)->rd_node, MAIN_FORKNUM, (block), (buffer))
+#endif
+
 #endif							/* MR_COMPAT_H */

@@ -15,7 +15,7 @@ suite_of() {
 # alone COMMAND...: in mount and process name spaces of its own.
 alone() { unshare --mount --propagation private --pid --fork --kill-child "$@"; }
 
-# make_root MAJOR FOLDER: lean, because the -dev package is unpacked and not
+# make_root MAJOR FOLDER [PACKAGE]: lean, because the -dev package is unpacked and not
 # installed: its dependencies are compilers for bitcode that is not built here.
 # Forky's lists may be older than their own date allows.
 make_root() {
@@ -29,15 +29,15 @@ make_root() {
 		--aptopt='APT::Install-Recommends "false"' \
 		--essential-hook='mkdir -p "$1/etc/postgresql-common"' \
 		--essential-hook='echo "create_main_cluster = false" >"$1/etc/postgresql-common/createcluster.conf"' \
-		--include="postgresql-$1,make,gcc,libc6-dev,perl,libipc-run-perl,libopenblas0-serial,libopenblas0-pthread" \
+		--include="postgresql-$1,make,gcc,libc6-dev,perl,libipc-run-perl,libopenblas0-serial,libopenblas0-pthread${3:+,$3}" \
 		--customize-hook="chroot \"\$1\" sh -c 'cd /var/tmp && apt-get -qq download postgresql-server-dev-$1 && dpkg -x postgresql-server-dev-$1*.deb / && rm *.deb'" \
 		"$suite" "$2" "$mirror"
 }
 
-# root_for MAJOR: prints the folder of its root, made now if it is not in the
-# cache.  False, with the reason in the log, where it cannot be made.
+# root_for MAJOR [PACKAGE]: prints the folder of its root (of one more, with this
+# package in it), made now if it is not in the cache.  False, with the reason in the log, where it cannot be made.
 root_for() {
-	local root=$CACHE/root-$1 new
+	local root=$CACHE/root-$1${2:+-$2} new
 
 	mkdir -p "$CACHE"
 	(
@@ -45,8 +45,8 @@ root_for() {
 		[ -x "$root/usr/lib/postgresql/$1/bin/postgres" ] && exit 0
 		new=$root.new
 		rm -rf --one-file-system "$new" "$root"
-		make_root "$1" "$new" && mv "$new" "$root"
-	) 9>"$CACHE/root-$1.lock" >"$SCRATCH/log/root-$1.log" 2>&1 || return 1
+		make_root "$1" "$new" "${2:-}" && mv "$new" "$root"
+	) 9>"$root.lock" >"$SCRATCH/log/root-$1.log" 2>&1 || return 1
 	echo "$root"
 }
 

@@ -288,6 +288,7 @@ SELECT value > 0.5 AS works FROM metricrec.evaluate('groups', k => '{20}') WHERE
 COMMIT;
 
 -- Points of two lengths cannot come about by any statement, only by a damaged catalogue.
+DROP INDEX hand_item_embedding_v1_embedding_idx;
 UPDATE pg_attribute SET atttypmod = -1 WHERE attrelid = 'hand_item_embedding_v1'::regclass AND attname = 'embedding';
 UPDATE hand_item_embedding_v1 SET embedding = '[1,2,3]' WHERE item_id = 6;
 SELECT * FROM metricrec.evaluate('hand', 'likes');
