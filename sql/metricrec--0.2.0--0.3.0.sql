@@ -55,7 +55,7 @@ CREATE FUNCTION lsh_last_scan(
 	OUT groups bigint,
 	OUT leaves bigint,
 	OUT candidates bigint,
-	OUT returned bigint,
+	OUT ranked bigint,
 	OUT dead bigint,
 	OUT late bigint,
 	OUT exhausted boolean,

@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #include "hash/bucket.h"
-#include "hash/train.h"
+#include "hash/kmeans.h"
 
 /* Groups whose leaves are candidates for a row. */
 #define MR_ASSIGN_GROUPS 4

@@ -139,7 +139,7 @@ bool
 mr_two_means_split(const MrSplitWork *work, uint8_t *side)
 {
 	int			n = work->codes->n;
-	int			quarter = (n + 3) / 4;
+	int			quarter = n / 4 + 1;
 	float	   *centre[2] = {work->vectors[0], work->vectors[1]};
 	int			n_far = 0;
 

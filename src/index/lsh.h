@@ -4,6 +4,7 @@
  *
  *		lsh.c			handler, options, settings
  *		lsh_page.c		pages
+ *		lsh_free.c		deleted pages, and where new ones come from
  *		lsh_directory.c	which group, which leaf: the descent of an insert
  *		lsh_insert.c	one row in
  *		lsh_split.c		a full leaf, a full inner page
@@ -105,7 +106,7 @@ typedef struct MrLshScanCounts
 	int64		groups;			/* inner pages read */
 	int64		leaves;			/* leaf pages read */
 	int64		candidates;		/* rows whose code was compared */
-	int64		returned;		/* rows handed to the executor, which re-ranks them */
+	int64		ranked;			/* of these, rows that were fetched and ranked by exact distance */
 	int64		dead;			/* of these, rows that nobody can see any more */
 	int64		late;			/* of these, rows nearer than one handed out before */
 	bool		exhausted;		/* every page was read */

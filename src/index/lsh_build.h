@@ -109,8 +109,7 @@ extern void mr_lsh_build_train(MrLshBuild *build, const MrLshSample *sample);
 extern void mr_lsh_build_kmeans(const MrLshList *all, const int32 *order, int n, int k, int rows_per_centre,
 								int rounds, uint64 seed, MrKmeans *kmeans);
 extern void mr_lsh_list_centre(MrLshList *list, const MrKmeans *kmeans, int j);
-extern void mr_lsh_build_directory(MrDirectory *directory, const MrLshList *tops, const int32 *top_first,
-								   const MrLshList *groups, const int32 *group_first, const MrLshList *leaves);
+extern void mr_lsh_build_group(MrLshBuild *build, const MrLshList *leaves);
 
 /* lsh_build_polish.c */
 extern void mr_lsh_build_polish(MrLshBuild *build, const MrLshSample *sample);

@@ -2,13 +2,13 @@
  * lsh_build_polish.c
  *		Leaves that were trained group by group become leaves of the whole.
  *
- * A cluster of rows that lies on the border of two groups was seen in part by
- * each, and got too many leaves in one or both.  So rows of the sample are
- * assigned as all rows will be, across groups, and from what each leaf got
- * follows a better directory: centres move to the mean of their rows, leaves that
- * would not fit a page give way to several, leaves with few rows are dropped if
- * there are more than needed.  This is done here, because once the rows of the
- * table are assigned they cannot leave their group any more.
+ * A cluster of rows that lies on the border of groups was seen in part by each,
+ * and got too many leaves or too few.  So rows of the sample are assigned as all
+ * rows will be, across groups, and from what each leaf got follows a better
+ * directory: centres move to the mean of their rows, leaves that would not fit a
+ * page give way to several, leaves with few rows are dropped if there are more
+ * than needed.  This is done here, because once the rows of the table are assigned
+ * they cannot leave their group any more.
  */
 #include "postgres.h"
 
@@ -40,11 +40,7 @@ typedef struct Polisher
 	int32	   *order;			/* [n], rows leaf by leaf */
 	int32	   *end;			/* [leaves], behind the rows of each leaf in order */
 	int			needed;			/* leaves */
-	MrLshList	tops;
-	MrLshList	groups;
-	MrLshList	leaves;
-	int32	   *top_first;
-	int32	   *group_first;
+	MrLshList	leaves;			/* the better ones */
 	float	   *sum;			/* [dim] */
 	int8	   *code;			/* [dim] */
 } Polisher;
@@ -122,7 +118,7 @@ order_rows(Polisher *polisher)
 
 /* Appends the mean of rows order[from .. to - 1]. */
 static void
-add_mean(Polisher *polisher, MrLshList *list, int from, int to)
+add_mean(Polisher *polisher, int from, int to)
 {
 	const MrLshList *rows = polisher->rows;
 	MrLshEntry	entry = {0};
@@ -138,7 +134,7 @@ add_mean(Polisher *polisher, MrLshList *list, int from, int to)
 		polisher->sum[j] /= to - from;
 	(void) mr_code_encode(polisher->sum, rows->dim, polisher->code, &entry.scale, &entry.norm);
 	entry.code = polisher->code;
-	mr_lsh_list_entry(list, &entry);
+	mr_lsh_list_entry(&polisher->leaves, &entry);
 }
 
 /* Appends the centres that k-means finds in the rows of a leaf that is too large. */
@@ -191,57 +187,26 @@ drop_limit(const Polisher *polisher)
 	return limit;
 }
 
-/* The leaves of one group, and its centre; a group without leaves is gone. */
+/* Makes better leaves of what the leaves got. */
 static void
-make_group(Polisher *polisher, int group, int limit, MemoryContext scratch)
+make_leaves(Polisher *polisher)
 {
-	const MrDirectory *directory = &polisher->build->directory;
 	const double capacity = polisher->build->layout.leaf_capacity;
-	const int	first_leaf = directory->group_first[group];
-	const int	first_row = first_leaf == 0 ? 0 : polisher->end[first_leaf - 1];
-	const int	made = polisher->leaves.n;
-	int			from = first_row;
+	const int	limit = drop_limit(polisher);
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "metricrec k-means", ALLOCSET_DEFAULT_SIZES);
+	int			from = 0;
 
-	for (int j = first_leaf; j < directory->group_first[group + 1]; j++)
+	for (int j = 0; j < polisher->build->directory.n_leaves; j++)
 	{
 		int			to = polisher->end[j];
 
 		if (to - from >= 2 && (to - from) * polisher->weight > LARGE * capacity)
 			add_several(polisher, from, to, scratch);
 		else if (to > from && to - from > limit)
-			add_mean(polisher, &polisher->leaves, from, to);
+			add_mean(polisher, from, to);
 		from = to;
+		CHECK_FOR_INTERRUPTS();
 	}
-	if (polisher->leaves.n == made)
-		return;
-	polisher->group_first[polisher->groups.n] = made;
-	add_mean(polisher, &polisher->groups, first_row, from);
-}
-
-/* Makes the better directory of what the leaves got. */
-static void
-make_directory(Polisher *polisher)
-{
-	const MrDirectory *directory = &polisher->build->directory;
-	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "metricrec k-means", ALLOCSET_DEFAULT_SIZES);
-	int			limit = drop_limit(polisher);
-
-	polisher->top_first = palloc((directory->n_tops + 1) * sizeof(int32));
-	polisher->group_first = MemoryContextAllocHuge(CurrentMemoryContext,
-												   mul_size(directory->n_groups + 1, sizeof(int32)));
-	for (int top = 0; top < directory->n_tops; top++)
-	{
-		MrLshEntry	entry = {0};
-
-		polisher->top_first[top] = polisher->groups.n;
-		mr_centres_get(&directory->tops, top, polisher->code, &entry.scale, &entry.norm);
-		entry.code = polisher->code;
-		mr_lsh_list_entry(&polisher->tops, &entry);
-		for (int group = directory->top_first[top]; group < directory->top_first[top + 1]; group++)
-			make_group(polisher, group, limit, scratch);
-	}
-	polisher->top_first[directory->n_tops] = polisher->groups.n;
-	polisher->group_first[polisher->groups.n] = polisher->leaves.n;
 }
 
 /* One round; the new directory is in the current memory context. */
@@ -259,15 +224,12 @@ polish(MrLshBuild *build, const MrLshSample *sample)
 	polisher.needed = mr_lsh_planned_leaves(build, sample);
 	polisher.sum = palloc(dim * sizeof(float));
 	polisher.code = palloc(dim);
-	mr_lsh_list_init(&polisher.tops, dim, true);
-	mr_lsh_list_init(&polisher.groups, dim, true);
 	mr_lsh_list_init(&polisher.leaves, dim, true);
 	order_rows(&polisher);
-	make_directory(&polisher);
+	make_leaves(&polisher);
 	MemoryContextSwitchTo(before);
 	if (polisher.leaves.n > 0)
-		mr_lsh_build_directory(&build->directory, &polisher.tops, polisher.top_first, &polisher.groups,
-							   polisher.group_first, &polisher.leaves);
+		mr_lsh_build_group(build, &polisher.leaves);
 	MemoryContextDelete(context);
 }
 

@@ -154,7 +154,9 @@ read_pieces(Sampler *sampler)
 		BlockNumber n = Min(piece, blocks - first);
 
 		CHECK_FOR_INTERRUPTS();
-		(void) table_index_build_range_scan(build->heap, build->index, build->info, false, true, false,
+		/* a concurrent build's snapshot says itself what is visible */
+		(void) table_index_build_range_scan(build->heap, build->index, build->info,
+											false, !build->info->ii_Concurrent, false,
 											first, n, sample_row, sampler, NULL);
 		done += n;
 		pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_DONE, done);

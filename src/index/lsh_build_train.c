@@ -5,6 +5,11 @@
  *
  * If there are to be very many groups, the sample is parted into tops first and
  * groups are made in each: k-means costs rows times centres.
+ *
+ * These groups only serve to find the leaves.  A cluster of rows is larger than a
+ * leaf and often lies on the border of several groups; the centres of its leaves
+ * are nearer to each other than its rows are.  So the groups of the index are made
+ * of the leaves' centres, by k-means once more.
  */
 #include "postgres.h"
 
@@ -41,6 +46,7 @@ typedef struct Trainer
 	int32	   *group_first;	/* first leaf of each group */
 	int			planned_groups;
 	int			planned_leaves;
+	bool		rows_are_leaves;	/* only groups are to be made */
 } Trainer;
 
 /* ---- plan ---- */
@@ -215,6 +221,19 @@ part_rows(Trainer *trainer, int from, int n, int k, MrLshList *list, int *cells)
 
 /* ---- levels ---- */
 
+/* The rows of one group become its leaves. */
+static void
+take_leaves(Trainer *trainer, int from, int n)
+{
+	for (int i = from; i < from + n; i++)
+	{
+		MrLshEntry	entry;
+
+		mr_lsh_list_get_entry(trainer->rows, trainer->order[i], &entry);
+		mr_lsh_list_entry(&trainer->leaves, &entry);
+	}
+}
+
 /* The leaves of one group. */
 static void
 train_leaves(Trainer *trainer, int from, int n)
@@ -245,7 +264,10 @@ train_groups(Trainer *trainer, int from, int n)
 	for (int j = 0; j < cells; j++)
 	{
 		trainer->group_first[first + j] = trainer->leaves.n;
-		train_leaves(trainer, from, ends[j] - from);
+		if (trainer->rows_are_leaves)
+			take_leaves(trainer, from, ends[j] - from);
+		else
+			train_leaves(trainer, from, ends[j] - from);
 		from = ends[j];
 	}
 	trainer->group_first[first + cells] = trainer->leaves.n;
@@ -281,20 +303,19 @@ copy_centres(MrCentres *centres, const MrLshList *list)
 		mr_centres_set(centres, i, list->codes + (Size) i * list->dim, list->scale[i], list->norm[i]);
 }
 
-/* The directory of these centres in one piece, in the current memory context. */
-void
-mr_lsh_build_directory(MrDirectory *directory, const MrLshList *tops, const int32 *top_first,
-					   const MrLshList *groups, const int32 *group_first, const MrLshList *leaves)
+/* The directory in one piece, in the current memory context. */
+static void
+make_directory(MrDirectory *directory, const Trainer *trainer)
 {
-	directory->n_tops = tops->n;
-	directory->n_groups = groups->n;
-	directory->n_leaves = leaves->n;
+	directory->n_tops = trainer->tops.n;
+	directory->n_groups = trainer->groups.n;
+	directory->n_leaves = trainer->leaves.n;
 	mr_directory_attach(directory, mr_lsh_palloc_aligned(mr_directory_size(directory)), true);
-	memcpy(directory->top_first, top_first, (directory->n_tops + 1) * sizeof(int32));
-	memcpy(directory->group_first, group_first, (directory->n_groups + 1) * sizeof(int32));
-	copy_centres(&directory->tops, tops);
-	copy_centres(&directory->groups, groups);
-	copy_centres(&directory->leaves, leaves);
+	memcpy(directory->top_first, trainer->top_first, (directory->n_tops + 1) * sizeof(int32));
+	memcpy(directory->group_first, trainer->group_first, (directory->n_groups + 1) * sizeof(int32));
+	copy_centres(&directory->tops, &trainer->tops);
+	copy_centres(&directory->groups, &trainer->groups);
+	copy_centres(&directory->leaves, &trainer->leaves);
 }
 
 /* One leaf for everything, around zero: the table has no row that can be coded. */
@@ -312,6 +333,48 @@ make_trivial(Trainer *trainer)
 	trainer->top_first[1] = trainer->group_first[1] = 1;
 }
 
+/* Prepares to part the items of a list, in the current memory context. */
+static void
+begin(Trainer *trainer, MrLshBuild *build, const MrLshList *rows, int planned_leaves)
+{
+	const int	n = Max(rows->n, 1);
+
+	memset(trainer, 0, sizeof(*trainer));
+	trainer->build = build;
+	trainer->rows = rows;
+	trainer->scratch = AllocSetContextCreate(CurrentMemoryContext, "metricrec k-means", ALLOCSET_DEFAULT_SIZES);
+	trainer->order = MemoryContextAllocHuge(CurrentMemoryContext, mul_size(n, sizeof(int32)));
+	trainer->cell = MemoryContextAllocHuge(CurrentMemoryContext, mul_size(n, sizeof(int32)));
+	trainer->group_first = palloc(sizeof(int32));
+	trainer->planned_leaves = planned_leaves;
+	trainer->planned_groups = planned_groups(build, planned_leaves);
+	mr_lsh_list_init(&trainer->tops, build->meta.dim, true);
+	mr_lsh_list_init(&trainer->groups, build->meta.dim, true);
+	mr_lsh_list_init(&trainer->leaves, build->meta.dim, true);
+	for (int i = 0; i < rows->n; i++)
+		trainer->order[i] = i;
+}
+
+/*
+ * Makes groups of leaves, and the directory of both, in the current memory
+ * context.
+ */
+void
+mr_lsh_build_group(MrLshBuild *build, const MrLshList *leaves)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "metricrec index grouping",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext before = MemoryContextSwitchTo(context);
+	Trainer		trainer;
+
+	begin(&trainer, build, leaves, leaves->n);
+	trainer.rows_are_leaves = true;
+	train_tops(&trainer);
+	MemoryContextSwitchTo(before);
+	make_directory(&build->directory, &trainer);
+	MemoryContextDelete(context);
+}
+
 /* Trains the centres of the voronoi family. */
 void
 mr_lsh_build_train(MrLshBuild *build, const MrLshSample *sample)
@@ -319,26 +382,17 @@ mr_lsh_build_train(MrLshBuild *build, const MrLshSample *sample)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "metricrec index training",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext before = MemoryContextSwitchTo(context);
-	int			n = sample->rows.n;
-	Trainer		trainer = {build, &sample->rows};
+	Trainer		trainer;
 
-	trainer.scratch = AllocSetContextCreate(context, "metricrec k-means", ALLOCSET_DEFAULT_SIZES);
-	trainer.order = MemoryContextAllocHuge(context, mul_size(Max(n, 1), sizeof(int32)));
-	trainer.cell = MemoryContextAllocHuge(context, mul_size(Max(n, 1), sizeof(int32)));
-	trainer.group_first = palloc(sizeof(int32));
-	trainer.planned_leaves = mr_lsh_planned_leaves(build, sample);
-	trainer.planned_groups = planned_groups(build, trainer.planned_leaves);
-	mr_lsh_list_init(&trainer.tops, build->meta.dim, true);
-	mr_lsh_list_init(&trainer.groups, build->meta.dim, true);
-	mr_lsh_list_init(&trainer.leaves, build->meta.dim, true);
-	for (int i = 0; i < n; i++)
-		trainer.order[i] = i;
-	if (n > 0)
+	begin(&trainer, build, &sample->rows, mr_lsh_planned_leaves(build, sample));
+	if (sample->rows.n > 0)
 		train_tops(&trainer);
 	else
 		make_trivial(&trainer);
 	MemoryContextSwitchTo(before);
-	mr_lsh_build_directory(&build->directory, &trainer.tops, trainer.top_first, &trainer.groups, trainer.group_first,
-						   &trainer.leaves);
+	if (sample->rows.n > 0)
+		mr_lsh_build_group(build, &trainer.leaves);
+	else
+		make_directory(&build->directory, &trainer);
 	MemoryContextDelete(context);
 }

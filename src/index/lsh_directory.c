@@ -36,6 +36,14 @@ typedef struct NearGroup
 	uint32		number;			/* of the entry, over all root pages */
 } NearGroup;
 
+/* The nearest of them. */
+typedef struct NearGroups
+{
+	int			n;
+	uint8		sorted[MR_LSH_INSERT_GROUPS_MOST];	/* places in group[], the nearest first */
+	NearGroup	group[MR_LSH_INSERT_GROUPS_MOST];
+} NearGroups;
+
 /*
  * Called at every step along right links.  No chain has more pages than the
  * index, unless links were damaged so that they lead in a circle.
@@ -54,29 +62,35 @@ mr_lsh_check_walk(Relation index, BlockNumber block, uint32 steps)
  * equally near ones the later, which is the newer.
  */
 static void
-keep_near(NearGroup *near, int *n, const NearGroup *group)
+keep_near(NearGroups *near, const NearGroup *group)
 {
+	int			place = near->n;
 	int			at;
 
-	if (*n == MR_LSH_INSERT_GROUPS_MOST && !(group->order <= near[*n - 1].order))
-		return;
-	if (*n < MR_LSH_INSERT_GROUPS_MOST)
-		(*n)++;
-	for (at = *n - 1; at > 0 && group->order <= near[at - 1].order; at--)
-		near[at] = near[at - 1];
-	near[at] = *group;
+	if (near->n < MR_LSH_INSERT_GROUPS_MOST)
+		near->n++;
+	else
+	{
+		place = near->sorted[near->n - 1];
+		if (!(group->order <= near->group[place].order))
+			return;
+	}
+	near->group[place] = *group;
+	for (at = near->n - 1; at > 0 && group->order <= near->group[near->sorted[at - 1]].order; at--)
+		near->sorted[at] = near->sorted[at - 1];
+	near->sorted[at] = place;
 }
 
-/* The groups nearest to the query, the nearest first; returns how many. */
-static int
-near_groups(Relation index, const MrLshIndex *lsh, MrHashQuery *query, float *scratch, NearGroup *near)
+/* The groups nearest to the query. */
+static void
+near_groups(Relation index, const MrLshIndex *lsh, MrHashQuery *query, float *scratch, NearGroups *near)
 {
 	const MrLshLayout *layout = &lsh->layout;
 	Buffer		first = mr_lsh_read(index, layout, MR_LSH_ROOT_BLOCK, BUFFER_LOCK_SHARE, MR_LSH_ROOT);
 	Buffer		buffer = first;
 	uint32		number = 0;
-	int			n = 0;
 
+	near->n = 0;
 	for (uint32 steps = 0;; steps++)
 	{
 		Page		page = BufferGetPage(buffer);
@@ -89,7 +103,7 @@ near_groups(Relation index, const MrLshIndex *lsh, MrHashQuery *query, float *sc
 		mr_lsh_buckets(layout, page, &buckets);
 		mr_hash_score(&lsh->hash, query, GROUPS, &buckets, order, NULL, bound);
 		for (int i = 0; i < buckets.centres.n; i++)
-			keep_near(near, &n, &(NearGroup) {links[i], order[i], bound[i], number++});
+			keep_near(near, &(NearGroup) {links[i], order[i], bound[i], number++});
 		if (buffer != first)
 			UnlockReleaseBuffer(buffer);
 		if (right == InvalidBlockNumber)
@@ -100,7 +114,6 @@ near_groups(Relation index, const MrLshIndex *lsh, MrHashQuery *query, float *sc
 		buffer = mr_lsh_read(index, layout, right, BUFFER_LOCK_SHARE, MR_LSH_ROOT);
 	}
 	UnlockReleaseBuffer(first);
-	return n;
 }
 
 /*
@@ -202,31 +215,32 @@ best_of_group(Relation index, const MrLshIndex *lsh, MrHashQuery *query, float *
 bool
 mr_lsh_find_place(Relation index, const MrLshIndex *lsh, MrHashQuery *query, float *scratch, MrLshPlace *place)
 {
-	NearGroup	near[MR_LSH_INSERT_GROUPS_MOST];
-	int			n = near_groups(index, lsh, query, scratch, near);
-	int			winner = -1;
+	const NearGroup *winner = NULL;
 	float		best = INFINITY;
+	NearGroups	near;
 
-	for (int i = 0; i < n; i++)
+	near_groups(index, lsh, query, scratch, &near);
+	for (int i = 0; i < near.n; i++)
 	{
+		const NearGroup *group = &near.group[near.sorted[i]];
 		MrLshPlace	candidate;
 		float		order;
 
 		/* in the projection family a row belongs where its key says */
-		if (i >= MR_LSH_INSERT_GROUPS && winner >= 0 &&
-			(lsh->hash.family != MR_HASH_VORONOI || !(near[i].bound < MR_LSH_INSERT_LEAN * place->reach)))
+		if (i >= MR_LSH_INSERT_GROUPS && winner != NULL &&
+			(lsh->hash.family != MR_HASH_VORONOI || !(group->bound < MR_LSH_INSERT_LEAN * place->reach)))
 			continue;
-		if (!best_of_group(index, lsh, query, scratch, &near[i].link, &order, &candidate))
+		if (!best_of_group(index, lsh, query, scratch, &group->link, &order, &candidate))
 			continue;
 		/* of equally near ones the later, which is the newer, here too */
-		if (winner < 0 || order < best || (order == best && near[i].number > near[winner].number))
+		if (winner == NULL || order < best || (order == best && group->number > winner->number))
 		{
-			winner = i;
+			winner = group;
 			best = order;
 			*place = candidate;
 		}
 	}
-	return winner >= 0;
+	return winner != NULL;
 }
 
 /* ---- the entry of a page ---- */

@@ -276,7 +276,10 @@ extern void mr_lsh_entry_set(const MrLshLayout *layout, Page page, int i, const 
 extern int	mr_lsh_entry_find(const MrLshLayout *layout, Page page, BlockNumber child, uint32 birth);	/* -1 = none */
 extern void mr_lsh_null_append(Page page, const ItemPointerData *tid);
 extern void mr_lsh_null_remove(Page page, int i);
+
+/* lsh_free.c */
 extern void mr_lsh_page_delete(Page page);	/* empty already; keeps birth, splits and right */
+extern bool mr_lsh_page_deleted(Page page);	/* takes any page */
 extern bool mr_lsh_page_recyclable(Page page);	/* new, or deleted and nobody has a way to it */
 extern void mr_lsh_page_offer(Relation index, BlockNumber block, bool recyclable);	/* to mr_lsh_allocate() */
 

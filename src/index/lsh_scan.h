@@ -3,9 +3,11 @@
  *		The state of a scan, shared by its files:
  *
  *		lsh_scan.c			entry points; what to do next
+ *		lsh_scan_lean.c		a correction of the rule when to stop
  *		lsh_scan_probe.c	reading root, inner pages and leaves
  *		lsh_scan_ahead.c	fetching what will be needed next
  *		lsh_scan_trim.c		when the candidates outgrow work_mem: the far ones go
+ *		lsh_scan_rank.c		exact distances
  *		lsh_scan_spill.c	when that was not enough: everything into a sort
  *		lsh_scan_nulls.c	rows without an embedding
  *
@@ -19,6 +21,7 @@
 
 #include "access/relscan.h"
 #include "executor/tuptable.h"
+#include "lib/pairingheap.h"
 #include "utils/tuplesort.h"
 
 #include "hash/bucket.h"
@@ -81,6 +84,13 @@ typedef struct MrLshScanLeaf
 
 typedef struct MrLshGiven MrLshGiven;
 
+/* A leaf whose rows became candidates. */
+typedef struct MrLshVisit
+{
+	uint32		first_row;		/* number of its first candidate */
+	float		bound;
+} MrLshVisit;
+
 typedef struct MrLshScan
 {
 	Relation	index;
@@ -94,11 +104,13 @@ typedef struct MrLshScan
 	MrHashQuery query;
 	void	   *query_memory;
 	float		effort_base;
+	float		lean_factor;	/* see lsh_scan_lean.c */
 
 	MrLshScanGroup *groups;		/* not read yet, in no order */
 	int			n_groups;
 	int			room_groups;
 	float		next_bound;		/* the lowest of the groups' bounds */
+	float		group_reach;	/* groups up to this bound are to be read now */
 
 	MrLshScanLeaf *leaves;
 	uint32		n_leaves;
@@ -115,9 +127,30 @@ typedef struct MrLshScan
 	uint32		room_tids;
 	MrQueue		candidates;		/* by lower bound of the distance */
 
+	MrLshVisit *visits;			/* in the order of reading, of rows too */
+	uint32		n_visits;
+	uint32		room_visits;
+	float		lean;			/* of the next lean_rows candidates */
+	uint32		lean_rows;
+
 	int			depth;			/* pages looked at ahead */
 	int			row_depth;		/* rows */
 	MrLshRowAhead rows_ahead[MR_LSH_ROWS_AHEAD];	/* by row % MR_LSH_ROWS_AHEAD */
+
+	IndexFetchTableData *fetch; /* NULL: nothing was ranked yet */
+	TupleTableSlot *heap_slot;
+	AttrNumber	column;			/* of the table; InvalidAttrNumber: an expression */
+	IndexInfo  *info;			/* of an expression */
+	EState	   *estate;
+	float	   *point;			/* the query */
+	pairingheap *waiting;		/* rows whose exact distance is known */
+	MemoryContext waiting_rows;
+	MemoryContext row;			/* reset after each row */
+	bool		have_row;		/* the next row that is to be fetched is known: */
+	float		row_bound;
+	ItemPointerData row_tid;
+	bool		rows_ended;		/* there is no next row */
+	double		farthest;		/* distance given out so far */
 
 	ItemPointerData *batch;		/* [MR_LSH_MAX_BATCH]: rows of one page: unordered, nulls */
 	int			n_batch;
@@ -149,11 +182,16 @@ extern void mr_lsh_scan_count_page(MrLshScan *scan, BlockNumber block);
 extern void *mr_lsh_scan_enlarge(void *array, uint32 *room, uint32 needed, Size item);
 extern void mr_lsh_scan_init_memory(MrLshScan *scan);
 
+/* lsh_scan_lean.c */
+extern void mr_lsh_scan_visit(MrLshScan *scan, float bound);
+extern float mr_lsh_scan_lean(MrLshScan *scan);
+extern void mr_lsh_scan_forget_visits(MrLshScan *scan);
+
 /* lsh_scan_ahead.c */
 extern void mr_lsh_scan_remember(MrLshScan *scan, BlockNumber block, Buffer buffer);
-extern void mr_lsh_scan_leaves_ahead(MrLshScan *scan);
+extern void mr_lsh_scan_leaves_ahead(MrLshScan *scan, uint32 i);
 extern void mr_lsh_scan_groups_ahead(MrLshScan *scan, int i, int end);
-extern void mr_lsh_scan_rows_ahead(MrLshScan *scan, Relation heap);
+extern void mr_lsh_scan_rows_ahead(MrLshScan *scan, Relation heap, uint32 given);
 
 /* lsh_scan_trim.c */
 extern bool mr_lsh_scan_is_full(const MrLshScan *scan);
@@ -170,7 +208,14 @@ extern void mr_lsh_scan_end_spill(MrLshScan *scan);
 extern void mr_lsh_scan_start_nulls(MrLshScan *scan);
 extern bool mr_lsh_scan_null(MrLshScan *scan, ItemPointerData *tid);
 
+/* lsh_scan_rank.c */
+extern void mr_lsh_scan_start_ranking(IndexScanDesc desc, MrLshScan *scan, const float *point);
+extern void mr_lsh_scan_reset_ranking(MrLshScan *scan);
+extern void mr_lsh_scan_end_ranking(MrLshScan *scan);
+extern bool mr_lsh_scan_ranked(IndexScanDesc desc, MrLshScan *scan);
+
 /* lsh_scan.c */
+extern bool mr_lsh_scan_next(IndexScanDesc desc, MrLshScan *scan, float *bound, ItemPointerData *tid);
 extern bool mr_lsh_scan_budget_spent(const MrLshScan *scan);
 
 #endif							/* MR_LSH_SCAN_H */

@@ -97,16 +97,23 @@ mr_lsh_scan_remember(MrLshScan *scan, BlockNumber block, Buffer buffer)
 
 /* Where a block lies now, if it is in shared buffers; if not, it is being read. */
 static Buffer
-look_up(Relation relation, BlockNumber block, int *depth)
+look_up(Relation relation, BlockNumber block)
 {
-	Buffer		buffer;
-
 	if (block == InvalidBlockNumber)
 		return InvalidBuffer;
-	buffer = PrefetchBuffer(relation, MAIN_FORKNUM, block).recent_buffer;
-	if (!BufferIsValid(buffer))
+	return PrefetchBuffer(relation, MAIN_FORKNUM, block).recent_buffer;
+}
+
+/*
+ * What is to be read now was looked at before: if it was not in shared buffers
+ * then, look farther ahead from now on.  (That something farther ahead is not
+ * there says little: perhaps nobody ever comes to it.)
+ */
+static inline void
+adapt_depth(const MrLshAhead *ahead, int *depth)
+{
+	if (ahead->stage > 0 && !BufferIsValid(ahead->hint))
 		*depth = DEPTH_COLD;
-	return buffer;
 }
 
 /* Stage 1 of a page of the index. */
@@ -116,7 +123,7 @@ first_stage(MrLshScan *scan, MrLshAhead *ahead, BlockNumber block)
 	ahead->stage = 1;
 	ahead->hint = remembered(scan->index, block);
 	if (!BufferIsValid(ahead->hint))
-		ahead->hint = look_up(scan->index, block, &scan->depth);
+		ahead->hint = look_up(scan->index, block);
 	if (has_page(ahead->hint))
 	{
 		Page		page = BufferGetPage(ahead->hint);
@@ -154,13 +161,14 @@ front_leaf(MrLshScan *scan, uint32 k)
 	return &scan->leaves[queue->front[queue->n_front - 1 - k].payload];
 }
 
-/* Before a leaf is read: the leaves after it. */
+/* Before leaf i is read: the leaves after it. */
 void
-mr_lsh_scan_leaves_ahead(MrLshScan *scan)
+mr_lsh_scan_leaves_ahead(MrLshScan *scan, uint32 i)
 {
 	const MrLshLayout *layout = &scan->lsh.layout;
 	uint32		n = scan->leaf_queue.n_front;
 
+	adapt_depth(&scan->leaves[i].ahead, &scan->depth);
 	if (n > 0 && front_leaf(scan, 0)->ahead.stage == 1)
 		second_stage(scan, &front_leaf(scan, 0)->ahead, layout->leaf_capacity, sizeof(ItemPointerData),
 					 layout->leaf_codes);
@@ -179,6 +187,7 @@ mr_lsh_scan_groups_ahead(MrLshScan *scan, int i, int end)
 {
 	const MrLshLayout *layout = &scan->lsh.layout;
 
+	adapt_depth(&scan->groups[i].ahead, &scan->depth);
 	if (i - 1 >= end && scan->groups[i - 1].ahead.stage == 1)
 		second_stage(scan, &scan->groups[i - 1].ahead, layout->entry_capacity, sizeof(MrLshLink),
 					 layout->entry_codes);
@@ -199,7 +208,7 @@ first_row_stage(MrLshScan *scan, Relation heap, MrLshRowAhead *ahead, uint32 row
 
 	ahead->row = row;
 	ahead->ahead.stage = 1;
-	ahead->ahead.hint = look_up(heap, ItemPointerGetBlockNumberNoCheck(tid), &scan->row_depth);
+	ahead->ahead.hint = look_up(heap, ItemPointerGetBlockNumberNoCheck(tid));
 	if (has_page(ahead->ahead.hint))
 	{
 		Page		page = BufferGetPage(ahead->ahead.hint);
@@ -228,14 +237,16 @@ second_row_stage(MrLshScan *scan, MrLshRowAhead *ahead)
 		touch((char *) page + ItemIdGetOffset(item), ItemIdGetLength(item));
 }
 
-/* While the executor is busy with a row: the rows after it. */
+/* While the executor is busy with a row, which has just left the queue: the rows after it. */
 void
-mr_lsh_scan_rows_ahead(MrLshScan *scan, Relation heap)
+mr_lsh_scan_rows_ahead(MrLshScan *scan, Relation heap, uint32 given)
 {
 	const MrQueue *queue = &scan->candidates;
 
 	if (heap == NULL || heap->rd_tableam != GetHeapamTableAmRoutine())
 		return;
+	if (scan->rows_ahead[given % MR_LSH_ROWS_AHEAD].row == given)
+		adapt_depth(&scan->rows_ahead[given % MR_LSH_ROWS_AHEAD].ahead, &scan->row_depth);
 	for (uint32 k = 0; k < scan->row_depth && k < queue->n_front; k++)
 	{
 		uint32		row = queue->front[queue->n_front - 1 - k].payload;

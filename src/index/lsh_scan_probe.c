@@ -34,6 +34,7 @@
 /* First sizes of the arrays, for the usual query: small, so that fresh memory costs little. */
 #define FIRST_ROOM_GROUPS 512
 #define FIRST_ROOM_LEAVES 2048
+#define FIRST_ROOM_VISITS 64
 #define FIRST_ROOM_TIDS 2048
 #define FIRST_ROOM_GIVEN 64
 
@@ -57,6 +58,8 @@ mr_lsh_scan_init_memory(MrLshScan *scan)
 				  palloc(FIRST_ROOM_LEAVES * sizeof(MrQueueItem)), FIRST_ROOM_LEAVES);
 	scan->room_given = FIRST_ROOM_GIVEN;
 	scan->given = palloc(scan->room_given * sizeof(ItemPointerData));
+	scan->room_visits = FIRST_ROOM_VISITS;
+	scan->visits = palloc(scan->room_visits * sizeof(MrLshVisit));
 	scan->room_tids = FIRST_ROOM_TIDS;
 	scan->tids = palloc(scan->room_tids * sizeof(ItemPointerData));
 	mr_queue_init(&scan->candidates,
@@ -429,6 +432,20 @@ choose_first_groups(MrLshScan *scan)
 }
 
 /*
+ * Groups with bounds up to this were looked at when a row that lies where the
+ * query is was inserted: so it is found, too (mr_lsh_find_place).
+ */
+static float
+insert_reach(MrLshScan *scan)
+{
+	MrQueueItem nearest;
+
+	if (scan->lsh.hash.family != MR_HASH_VORONOI || !mr_queue_peek(&scan->leaf_queue, &nearest))
+		return 0;
+	return MR_LSH_INSERT_LEAN * sqrtf(nearest.key);
+}
+
+/*
  * What has to be read before anything else: the root, and the nearest groups;
  * all groups where leaves are not found by the hash.
  */
@@ -443,8 +460,7 @@ mr_lsh_scan_read_start(MrLshScan *scan)
 	else
 	{
 		read_last_groups(scan, choose_first_groups(scan));
-		/* nothing is beyond this */
-		scan->next_bound = -INFINITY;
+		mr_lsh_scan_read_groups(scan, insert_reach(scan));
 	}
 }
 
@@ -559,10 +575,12 @@ mr_lsh_scan_read_leaf(MrLshScan *scan, uint32 i)
 	bool		more = true;
 
 	scan->leaves[i].read = true;
+	if (scan->ordered && scan->sort == NULL)
+		mr_lsh_scan_visit(scan, scan->leaves[i].bound);
 	while (more)
 	{
 		reserve_rows(scan);
-		mr_lsh_scan_leaves_ahead(scan);
+		mr_lsh_scan_leaves_ahead(scan, i);
 		more = read_leaf_page(scan, &link, hint);
 		hint = InvalidBuffer;
 	}

@@ -160,7 +160,7 @@ mr_lsh_last_scan(PG_FUNCTION_ARGS)
 	values[1] = Int64GetDatum(counts->groups);
 	values[2] = Int64GetDatum(counts->leaves);
 	values[3] = Int64GetDatum(counts->candidates);
-	values[4] = Int64GetDatum(counts->returned);
+	values[4] = Int64GetDatum(counts->ranked);
 	values[5] = Int64GetDatum(counts->dead);
 	values[6] = Int64GetDatum(counts->late);
 	values[7] = BoolGetDatum(counts->exhausted);

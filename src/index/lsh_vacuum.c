@@ -443,7 +443,6 @@ walk_nulls(Walk *walk)
 static void
 collect_free(Walk *walk)
 {
-	const MrLshLayout none = {0};
 	IndexBulkDeleteResult *stats = walk->stats;
 
 	for (BlockNumber block = MR_LSH_ROOT_BLOCK + 1; block < walk->blocks; block++)
@@ -460,7 +459,7 @@ collect_free(Walk *walk)
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
 		page = BufferGetPage(buffer);
 		recyclable = mr_lsh_page_recyclable(page);
-		unused = recyclable || mr_lsh_page_fault(&none, page, MR_LSH_DELETED) == NULL;
+		unused = recyclable || mr_lsh_page_deleted(page);
 		UnlockReleaseBuffer(buffer);
 		/* else it was taken for a new page while the walk was elsewhere */
 		if (unused)

@@ -151,8 +151,8 @@ grid() {
 	hnsw) printf 'hnsw.ef_search=%s\n' 10 15 20 30 40 60 80 100 120 160 200 250 300 400 ;;
 	ivfflat) printf 'ivfflat.probes=%s\n' 1 2 3 4 5 6 8 10 15 20 30 40 50 ;;
 	lsh)
-		for target in 0.90 0.95 0.99; do
-			for probe in 2 4 8 16; do
+		for target in 0.95 0.97 0.99; do
+			for probe in 2 3 4 6 8 16; do
 				echo "lsh.target_recall=$target lsh.min_probe=$probe"
 			done
 		done
@@ -334,7 +334,7 @@ bench_set() {
 	add_tables "$set" "$@"
 	say "$set: loaded after $((SECONDS - start)) s"
 	for am in "$@"; do
-		[ "$set" != rec64 ] || build "$set" "$am" 0
+		[ "$set" != rec32 ] || build "$set" "$am" 0
 		build "$set" "$am" 2
 	done
 	say "$set: built after $((SECONDS - start)) s"

@@ -107,12 +107,12 @@ RESET plan_cache_mode;
 SET enable_seqscan = off;
 SET enable_sort = off;
 SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM items ORDER BY e <-> point(5, 8) OFFSET 0) x;
-SELECT rows_out = 3000 AS complete, exhausted, exact FROM (SELECT returned AS rows_out, * FROM lsh_last_scan()) x;
+SELECT rows_out = 3000 AS complete, exhausted, exact FROM (SELECT ranked AS rows_out, * FROM lsh_last_scan()) x;
 SET lsh.exact = on;
 SELECT count(*), count(DISTINCT id), count(*) FILTER (WHERE distance < before) AS out_of_order
 	FROM (SELECT id, distance, lag(distance) OVER () AS before
 		FROM (SELECT id, e <-> point(5, 8) AS distance FROM items ORDER BY e <-> point(5, 8) OFFSET 0) x) y;
-SELECT index, groups > 0 AS groups, leaves > 5 AS leaves, candidates, returned, dead, late, exhausted, exact FROM lsh_last_scan();
+SELECT index, groups > 0 AS groups, leaves > 5 AS leaves, candidates, ranked, dead, late, exhausted, exact FROM lsh_last_scan();
 RESET lsh.exact;
 -- one row in a thousand matches, far from the query or near
 SELECT count(*) FROM (SELECT id FROM items WHERE id % 1000 = 1 ORDER BY e <-> point(77, 8) LIMIT 10) x;

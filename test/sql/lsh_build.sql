@@ -252,7 +252,7 @@ RESET min_parallel_table_scan_size;
 DROP INDEX meanwhile_e;
 CREATE FUNCTION fails_at(e embedding) RETURNS embedding LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
-	IF e = (SELECT s.e FROM lsh_build.source AS s WHERE s.id = 7777) THEN
+	IF e OPERATOR(public.=) (SELECT s.e FROM lsh_build.source AS s WHERE s.id = 7777) THEN
 		RAISE 'row 7777';
 	END IF;
 	RETURN e;
@@ -265,7 +265,9 @@ CREATE INDEX meanwhile_e ON meanwhile USING lsh (fails_at(e));
 CREATE INDEX CONCURRENTLY meanwhile_c ON meanwhile USING lsh (fails_at(e));
 RESET statement_timeout;
 \set VERBOSITY default
+SET client_min_messages = error;
 DROP INDEX IF EXISTS meanwhile_c;
+RESET client_min_messages;
 SELECT count(*) FROM pg_index WHERE indrelid = 'meanwhile'::regclass;
 CREATE INDEX meanwhile_e ON meanwhile USING lsh (e);
 SELECT lsh_check('meanwhile_e', true);

@@ -12,6 +12,11 @@ SET jit = off;
 CREATE TABLE source AS SELECT i::int AS id, vector_of('clustered', 8, i) AS e FROM generate_series(1, 20000) AS i;
 CREATE TABLE query AS SELECT id, vector_of('clustered', 8, 50000 + id) AS e FROM generate_series(1, 5) AS id;
 
+-- a longer vector: n times the same
+CREATE FUNCTION long(e embedding, n int) RETURNS embedding LANGUAGE sql IMMUTABLE AS $$
+	SELECT array_agg(x)::embedding FROM generate_series(1, n) AS i, unnest(e::real[]) AS x
+$$;
+
 -- each row is found at once: by its own vector, at distance 0, in the statement after
 CREATE TABLE item (id int, e embedding) WITH (autovacuum_enabled = off);
 CREATE INDEX item_e ON item USING lsh (e);
@@ -37,6 +42,30 @@ SELECT lsh_check('item_e', true);
 INSERT INTO item SELECT * FROM source WHERE id > 3000;
 SELECT lsh_check('item_e', true), recall('item', 'query', 10) >= 0.97 AS recall;
 SELECT * FROM whole_scans('item', 'query');
+
+-- the same of longer vectors, of which few fit a page, in both families
+CREATE FUNCTION insert_and_find_long(family text, n int) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	missed bigint := 0;
+	row source;
+	nearest double precision;
+BEGIN
+	CREATE TABLE long_item (e embedding);
+	EXECUTE format('CREATE INDEX ON long_item USING lsh (e) WITH (hash = %L)', family);
+	FOR row IN SELECT id, long(e, 60) AS e FROM source WHERE id <= n ORDER BY id
+	LOOP
+		INSERT INTO long_item VALUES (row.e);
+		SELECT row.e <-> e INTO nearest FROM long_item ORDER BY e <-> row.e LIMIT 1;
+		IF nearest IS DISTINCT FROM 0 THEN
+			missed := missed + 1;
+		END IF;
+	END LOOP;
+	DROP TABLE long_item;
+	RETURN missed;
+END
+$$;
+SELECT insert_and_find_long('voronoi', 1500) AS missed;
+SELECT insert_and_find_long('projection', 1500) AS missed;
 
 -- delete: gone before the vacuum and after it
 DELETE FROM item WHERE id % 4 <> 0;
@@ -173,6 +202,7 @@ DROP TABLE sparse;
 --	window	a quarter of the rows makes room for others like them
 --	drift	the new rows are farther away each time, so that whole pages come free
 --	equal	all rows, which are all the same
+--	long	as drift, of vectors of which few fit a page: whole groups come free
 CREATE TABLE churn (id int, e embedding) WITH (autovacuum_enabled = off);
 CREATE TABLE size (way text, round int, pages bigint);
 CREATE FUNCTION churn(way text, rounds int) RETURNS TABLE (statement text) LANGUAGE sql AS $$
@@ -180,12 +210,14 @@ CREATE FUNCTION churn(way text, rounds int) RETURNS TABLE (statement text) LANGU
 		CASE way
 			WHEN 'window' THEN format('DELETE FROM churn WHERE id <= %s', (i - 4) * 1250)
 			WHEN 'drift' THEN format('DELETE FROM churn WHERE id <= %s', (i - 2) * 2000)
+			WHEN 'long' THEN format('DELETE FROM churn WHERE id <= %s', (i - 2) * 200)
 			ELSE 'DELETE FROM churn' END,
 		'VACUUM churn',
 		CASE way
 			WHEN 'window' THEN format('INSERT INTO churn SELECT %s + id, e FROM source WHERE id BETWEEN %s + 1 AND %s + 1250',
 									  i * 1250 - i * 1250 % 18750, i * 1250 % 18750, i * 1250 % 18750)
 			WHEN 'drift' THEN format('INSERT INTO churn SELECT %s + id, e + array_fill(%s, ARRAY[8])::embedding FROM source WHERE id <= 2000', i * 2000, i * 10)
+			WHEN 'long' THEN format('INSERT INTO churn SELECT %s + id, long(e, 150) + array_fill(%s, ARRAY[1200])::embedding FROM source WHERE id <= 200', i * 200, i * 10)
 			ELSE 'INSERT INTO churn SELECT id, ''[1,1]'' FROM generate_series(1, 4000) AS id' END,
 		format('INSERT INTO size VALUES (%L, %s, pg_relation_size(''churn_e'') / 8192)', way, i)])
 	FROM generate_series(1, rounds) AS i
@@ -244,6 +276,24 @@ SELECT * FROM churn('equal', 10)
 \set ECHO all
 SELECT lsh_check('churn_e', true), whole_scan('churn', '[0,0]', true);
 SELECT way, count(*) AS rounds, max(pages) FILTER (WHERE round > 6) <= 1.25 * max(pages) FILTER (WHERE round BETWEEN 4 AND 6) AS bounded FROM size GROUP BY 1;
+DROP INDEX churn_e;
+TRUNCATE churn, size;
+CREATE INDEX churn_e ON churn USING lsh (e) WITH (hash = 'voronoi');
+SELECT * FROM churn('long', 30)
+\set ECHO none
+\gexec
+\set ECHO all
+SELECT lsh_check('churn_e', true), whole_scan('churn', (SELECT e FROM churn LIMIT 1), false);
+SELECT way, count(*) AS rounds, max(pages) FILTER (WHERE round > 15) <= 1.25 * max(pages) FILTER (WHERE round BETWEEN 4 AND 15) AS bounded FROM size GROUP BY 1;
+DROP INDEX churn_e;
+TRUNCATE churn, size;
+CREATE INDEX churn_e ON churn USING lsh (e) WITH (hash = 'projection');
+SELECT * FROM churn('long', 30)
+\set ECHO none
+\gexec
+\set ECHO all
+SELECT lsh_check('churn_e', true), whole_scan('churn', (SELECT e FROM churn LIMIT 1), false);
+SELECT way, count(*) AS rounds, max(pages) FILTER (WHERE round > 15) <= 1.25 * max(pages) FILTER (WHERE round BETWEEN 4 AND 15) AS bounded FROM size GROUP BY 1;
 DROP INDEX churn_e;
 TRUNCATE churn, size;
 

@@ -112,6 +112,7 @@ sub fault
 
 is(fault(), '', 'before the first crash');
 my $bad = 0;
+my %most = (rows => 0, groups => 0);
 for my $round (1 .. $rounds)
 {
 	my $kind = $kinds[ $round % @kinds ];
@@ -142,11 +143,16 @@ for my $round (1 .. $rounds)
 		$node->start;
 	}
 	my $fault = fault();
+	my ($rows, $groups) = split /\|/, $node->safe_psql('postgres', q{SELECT rows, groups FROM lsh_stats('long_v')});
+	$most{rows} = $rows if $rows > $most{rows};
+	$most{groups} = $groups if $groups > $most{groups};
 	next if $fault eq '';
 	is($fault, '', "round $round of seed $seed: $how during $kind");
 	last if ++$bad > 3;
 }
 is($bad, 0, "$rounds crashes");
+cmp_ok($most{groups}, '>', 3, 'groups had been split') or diag("at most $most{rows} rows, $most{groups} groups");
+note("at most $most{rows} rows, $most{groups} groups");
 my $log = slurp_file($node->logfile);
 unlike($log, qr/PANIC|TRAP:|terminated by signal (?!9)/, 'no process fell by itself');
 

@@ -115,7 +115,7 @@ append_to_file($script, q{
 SELECT compare('long', long) FROM source WHERE id = :i;
 SELECT compare('short', short) FROM source WHERE id = :i;
 });
-my $seconds = $ENV{METRICREC_LONG} ? 120 : 6;
+my $seconds = $ENV{METRICREC_LONG} ? 120 : 4;
 my ($in, $out, $err) = ('', '', '');
 my $bench = IPC::Run::start(
 	[ 'pgbench', '-n', '-c', 2, '-j', 1, '-T', $seconds, '--max-tries=1000', '-f', $script, $standby->connstr('postgres') ],

@@ -1,5 +1,5 @@
 /*
- * train.h
+ * kmeans.h
  *		k-means over coded rows: how a build learns its centres.
  *
  * Centres are codes themselves, as a page has them, so that training and
@@ -12,8 +12,8 @@
  *
  * Pure C: the caller gives the memory.
  */
-#ifndef MR_TRAIN_H
-#define MR_TRAIN_H
+#ifndef MR_KMEANS_H
+#define MR_KMEANS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -84,4 +84,4 @@ extern void mr_kmeans_begin(MrKmeans *kmeans, const MrCodeRows *rows, int k, int
 							void *memory);	/* 1 <= k <= rows->n; memory at a multiple of 64 */
 extern bool mr_kmeans_step(MrKmeans *kmeans);	/* false: that was the last step */
 
-#endif							/* MR_TRAIN_H */
+#endif							/* MR_KMEANS_H */

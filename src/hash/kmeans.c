@@ -1,5 +1,5 @@
 /*
- * train.c
+ * kmeans.c
  *		k-means over coded rows (Lloyd's rounds).
  *
  * A cell that got no row takes over a row of the fullest cell, the one farthest
@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "hash/train.h"
+#include "hash/kmeans.h"
 #include "util/rng.h"
 
 #define ALIGNMENT 64
