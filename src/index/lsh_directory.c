@@ -81,38 +81,66 @@ keep_near(NearGroups *near, const NearGroup *group)
 	near->sorted[at] = place;
 }
 
-/* The groups nearest to the query. */
+/* Scores the groups of one root page; near = NULL: only to know the nearest centre. */
 static void
-near_groups(Relation index, const MrLshIndex *lsh, MrHashQuery *query, float *scratch, NearGroups *near)
+score_root_page(const MrLshIndex *lsh, MrHashQuery *query, float *scratch, Page page,
+				uint32 *number, NearGroups *near)
 {
-	const MrLshLayout *layout = &lsh->layout;
-	Buffer		first = mr_lsh_read(index, layout, MR_LSH_ROOT_BLOCK, BUFFER_LOCK_SHARE, MR_LSH_ROOT);
+	const bool	voronoi = lsh->hash.family == MR_HASH_VORONOI;
+	const MrLshLink *links = mr_lsh_links(&lsh->layout, page);
+	float	   *order = scratch;
+	float	   *bound = scratch + lsh->layout.entry_capacity;
+	MrBuckets	buckets;
+
+	mr_lsh_buckets(&lsh->layout, page, &buckets);
+	/* without bounds, projections order as an insertion needs it: by key */
+	mr_hash_score(&lsh->hash, query, GROUPS, &buckets, order, NULL, voronoi ? bound : NULL);
+	if (near == NULL)
+		return;
+	for (int i = 0; i < buckets.centres.n; i++)
+		keep_near(near, &(NearGroup) {links[i], order[i], voronoi ? bound[i] : 0, (*number)++});
+}
+
+/* Scores all groups.  The caller holds the first root page, so that nobody changes any. */
+static void
+score_root(Relation index, const MrLshIndex *lsh, MrHashQuery *query, float *scratch, Buffer first,
+		   NearGroups *near)
+{
 	Buffer		buffer = first;
 	uint32		number = 0;
 
-	near->n = 0;
 	for (uint32 steps = 0;; steps++)
 	{
 		Page		page = BufferGetPage(buffer);
 		BlockNumber right = mr_lsh_opaque(page)->right;
-		const MrLshLink *links = mr_lsh_links(layout, page);
-		float	   *order = scratch;
-		float	   *bound = scratch + layout->entry_capacity;
-		MrBuckets	buckets;
 
-		mr_lsh_buckets(layout, page, &buckets);
-		mr_hash_score(&lsh->hash, query, GROUPS, &buckets, order, NULL, bound);
-		for (int i = 0; i < buckets.centres.n; i++)
-			keep_near(near, &(NearGroup) {links[i], order[i], bound[i], number++});
+		score_root_page(lsh, query, scratch, page, &number, near);
 		if (buffer != first)
 			UnlockReleaseBuffer(buffer);
 		if (right == InvalidBlockNumber)
-			break;
+			return;
 		mr_lsh_check_walk(index, right, steps);
 		if (right == MR_LSH_ROOT_BLOCK)
 			mr_lsh_corrupted(index, right, "right links lead in a circle");
-		buffer = mr_lsh_read(index, layout, right, BUFFER_LOCK_SHARE, MR_LSH_ROOT);
+		buffer = mr_lsh_read(index, &lsh->layout, right, BUFFER_LOCK_SHARE, MR_LSH_ROOT);
 	}
+}
+
+/*
+ * The groups nearest to the query.  Bounds are best if the nearest centre of all
+ * is known before, and they must not be worse than those of a scan that looks for
+ * the row later: so a root of several pages is scored twice, there and here.
+ */
+static void
+near_groups(Relation index, const MrLshIndex *lsh, MrHashQuery *query, float *scratch, NearGroups *near)
+{
+	Buffer		first = mr_lsh_read(index, &lsh->layout, MR_LSH_ROOT_BLOCK, BUFFER_LOCK_SHARE, MR_LSH_ROOT);
+
+	near->n = 0;
+	if (lsh->hash.family == MR_HASH_VORONOI &&
+		mr_lsh_opaque(BufferGetPage(first))->right != InvalidBlockNumber)
+		score_root(index, lsh, query, scratch, first, NULL);
+	score_root(index, lsh, query, scratch, first, near);
 	UnlockReleaseBuffer(first);
 }
 

@@ -105,7 +105,7 @@ effort(const MrLshScan *scan)
 static float
 reach_of(MrLshScan *scan, const MrQueueItem *row)
 {
-	float		reach = effort(scan) * row->key;
+	float		reach = Max(effort(scan) * row->key, scan->least_reach);
 
 	return Max(reach, scan->lean_factor * mr_lsh_scan_lean(scan));
 }
@@ -220,6 +220,9 @@ prepare_query(IndexScanDesc desc, MrLshScan *scan)
 {
 	ScanKey		key = desc->orderByData;
 	MrEmbedding *point;
+	int8		code[MR_MAX_INDEX_DIMENSIONS];
+	float		scale;
+	float		norm;
 
 	if (desc->numberOfOrderBys == 0 || (key->sk_flags & SK_ISNULL) != 0)
 		return false;
@@ -231,6 +234,7 @@ prepare_query(IndexScanDesc desc, MrLshScan *scan)
 				(errcode(ERRCODE_DATA_EXCEPTION),
 				 errmsg("different embedding dimensions %d and %d", scan->lsh.hash.dim, point->dim)));
 	mr_hash_query(&scan->lsh.hash, &scan->query, point->x);
+	scan->moved = mr_code_encode(point->x, point->dim, code, &scale, &norm);
 	if (desc->numberOfOrderBys == 1)
 		mr_lsh_scan_start_ranking(desc, scan, point->x);
 	if ((Pointer) point != DatumGetPointer(key->sk_argument))
@@ -288,6 +292,13 @@ mr_lsh_scan_budget_spent(const MrLshScan *scan)
 	return mr_lsh_max_scan > 0 && scan->counts.candidates - scan->counts.dead >= mr_lsh_max_scan;
 }
 
+/* Is another leaf to be read, however far it is? */
+static bool
+wants_more(const MrLshScan *scan)
+{
+	return scan->counts.leaves < mr_lsh_min_probe || scan->counts.candidates < MIN_CANDIDATES;
+}
+
 /*
  * What to do next, if the nearest candidate is `row` (NULL: there is none).  A
  * bound that is not a number counts as near.  As soon as there is a candidate the
@@ -317,13 +328,13 @@ next_step(MrLshScan *scan, const MrQueueItem *row)
 	reach = row != NULL ? reach_of(scan, row) : 0;
 	if (scan->n_groups > 0 && (row != NULL || !have_leaf))
 	{
-		scan->group_reach = row != NULL ? reach * GROUP_EFFORT : scan->next_bound;
+		scan->group_reach = Max(reach * GROUP_EFFORT, scan->least_reach);
+		if (!have_leaf && (row == NULL || wants_more(scan)))
+			scan->group_reach = Max(scan->group_reach, scan->next_bound);
 		if (!(scan->next_bound > scan->group_reach))
 			return READ_GROUPS;
 	}
-	if (have_leaf && (row == NULL || scan->counts.leaves < mr_lsh_min_probe ||
-					  scan->counts.candidates < MIN_CANDIDATES ||
-					  !(scan->leaves[leaf.payload].bound > reach)))
+	if (have_leaf && (row == NULL || wants_more(scan) || !(scan->leaves[leaf.payload].bound > reach)))
 		return READ_LEAF;
 	return row != NULL ? GIVE_ROW : END;
 }
@@ -367,7 +378,8 @@ search(MrLshScan *scan, Relation heap, float *bound, ItemPointerData *tid)
 					return false;
 				}
 				mr_queue_pop(&scan->leaf_queue, &leaf);
-				mr_lsh_scan_read_leaf(scan, leaf.payload);
+				if (!scan->leaves[leaf.payload].read)
+					mr_lsh_scan_read_leaf(scan, leaf.payload);
 				break;
 			case READ_GROUPS:
 				mr_lsh_scan_read_groups(scan, scan->group_reach);

@@ -5,6 +5,7 @@
  *		lsh_scan.c			entry points; what to do next
  *		lsh_scan_lean.c		a correction of the rule when to stop
  *		lsh_scan_probe.c	reading root, inner pages and leaves
+ *		lsh_scan_memory.c	its arrays
  *		lsh_scan_ahead.c	fetching what will be needed next
  *		lsh_scan_trim.c		when the candidates outgrow work_mem: the far ones go
  *		lsh_scan_rank.c		exact distances
@@ -103,6 +104,8 @@ typedef struct MrLshScan
 	MrLshIndex	lsh;			/* hash.dim == 0: not loaded, or nothing but NULLs there */
 	MrHashQuery query;
 	void	   *query_memory;
+	float		moved;			/* how far a row is moved, by coding, that lies where the query is */
+	float		least_reach;	/* leaves with bounds up to this are read in any case */
 	float		effort_base;
 	float		lean_factor;	/* see lsh_scan_lean.c */
 
@@ -179,8 +182,11 @@ extern Buffer mr_lsh_scan_follow(MrLshScan *scan, BlockNumber block, uint32 birt
 extern void mr_lsh_scan_batch(MrLshScan *scan, const ItemPointerData *tids, int n);
 extern void mr_lsh_scan_read_start(MrLshScan *scan);
 extern void mr_lsh_scan_count_page(MrLshScan *scan, BlockNumber block);
+
+/* lsh_scan_memory.c */
 extern void *mr_lsh_scan_enlarge(void *array, uint32 *room, uint32 needed, Size item);
 extern void mr_lsh_scan_init_memory(MrLshScan *scan);
+extern void mr_lsh_scan_reserve_queue(MrQueue *queue, uint32 n);
 
 /* lsh_scan_lean.c */
 extern void mr_lsh_scan_visit(MrLshScan *scan, float bound);

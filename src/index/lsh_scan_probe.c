@@ -31,60 +31,8 @@
 /* Groups that are read at once, the nearest. */
 #define FIRST_GROUPS 4
 
-/* First sizes of the arrays, for the usual query: small, so that fresh memory costs little. */
-#define FIRST_ROOM_GROUPS 512
-#define FIRST_ROOM_LEAVES 2048
-#define FIRST_ROOM_VISITS 64
-#define FIRST_ROOM_TIDS 2048
-#define FIRST_ROOM_GIVEN 64
-
 /* Rounding of the difference of two distances, relative to the first. */
 #define SUBTRACTION 1e-6f
-
-/* ---- memory ---- */
-
-/* Makes the arrays that every scan needs, in their first size. */
-void
-mr_lsh_scan_init_memory(MrLshScan *scan)
-{
-	MemoryContext before = MemoryContextSwitchTo(scan->context);
-
-	scan->room_groups = FIRST_ROOM_GROUPS;
-	scan->groups = palloc(scan->room_groups * sizeof(MrLshScanGroup));
-	scan->room_leaves = FIRST_ROOM_LEAVES;
-	scan->leaves = palloc(scan->room_leaves * sizeof(MrLshScanLeaf));
-	mr_queue_init(&scan->leaf_queue,
-				  palloc(MR_QUEUE_FRONT * sizeof(MrQueueItem)),
-				  palloc(FIRST_ROOM_LEAVES * sizeof(MrQueueItem)), FIRST_ROOM_LEAVES);
-	scan->room_given = FIRST_ROOM_GIVEN;
-	scan->given = palloc(scan->room_given * sizeof(ItemPointerData));
-	scan->room_visits = FIRST_ROOM_VISITS;
-	scan->visits = palloc(scan->room_visits * sizeof(MrLshVisit));
-	scan->room_tids = FIRST_ROOM_TIDS;
-	scan->tids = palloc(scan->room_tids * sizeof(ItemPointerData));
-	mr_queue_init(&scan->candidates,
-				  palloc(MR_QUEUE_FRONT * sizeof(MrQueueItem)),
-				  palloc(FIRST_ROOM_TIDS * sizeof(MrQueueItem)), FIRST_ROOM_TIDS);
-	MemoryContextSwitchTo(before);
-}
-
-/* An array with room for twice as much, at least `needed`; huge sizes allowed. */
-void *
-mr_lsh_scan_enlarge(void *array, uint32 *room, uint32 needed, Size item)
-{
-	uint32		larger = *room <= PG_UINT32_MAX / 2 ? *room * 2 : PG_UINT32_MAX;
-
-	*room = Max(larger, needed);
-	return repalloc_huge(array, mul_size(*room, item));
-}
-
-/* Makes room for n more pushes. */
-static void
-reserve_queue(MrQueue *queue, uint32 n)
-{
-	while (mr_queue_full(queue, n))
-		queue->back = mr_lsh_scan_enlarge(queue->back, &queue->room, 0, sizeof(MrQueueItem));
-}
 
 /* ---- pages along links ---- */
 
@@ -205,7 +153,11 @@ add_groups(MrLshScan *scan, Page page)
 	}
 }
 
-/* Order and bound of the groups of a root page, which were added as number `first` and so on. */
+/*
+ * Order and bound of the groups of a root page, which were added as number
+ * `first` and so on.  Projections look into the nearest boxes first, as an
+ * insertion does.
+ */
 static void
 score_groups(MrLshScan *scan, Page page, int first)
 {
@@ -217,7 +169,7 @@ score_groups(MrLshScan *scan, Page page, int first)
 	mr_hash_score(&scan->lsh.hash, &scan->query, 0, &buckets, order, NULL, bound);
 	for (int i = 0; i < buckets.centres.n; i++)
 	{
-		scan->groups[first + i].order = order[i];
+		scan->groups[first + i].order = scan->lsh.hash.family == MR_HASH_VORONOI ? order[i] : bound[i];
 		scan->groups[first + i].bound = bound[i];
 	}
 }
@@ -328,7 +280,7 @@ add_leaves(MrLshScan *scan, Page page)
 	}
 	if (!scan->ordered)
 		return;
-	reserve_queue(&scan->leaf_queue, n);
+	mr_lsh_scan_reserve_queue(&scan->leaf_queue, n);
 	mr_queue_push(&scan->leaf_queue, key, n, first);
 }
 
@@ -436,13 +388,34 @@ choose_first_groups(MrLshScan *scan)
  * query is was inserted: so it is found, too (mr_lsh_find_place).
  */
 static float
-insert_reach(MrLshScan *scan)
+insert_reach(const MrLshScan *scan)
 {
-	MrQueueItem nearest;
+	if (scan->lsh.hash.family != MR_HASH_VORONOI)
+		return scan->moved;
+	return scan->moved + MR_LSH_INSERT_LEAN * sqrtf(scan->query.reference_squared[1]);
+}
 
-	if (scan->lsh.hash.family != MR_HASH_VORONOI || !mr_queue_peek(&scan->leaf_queue, &nearest))
-		return 0;
-	return MR_LSH_INSERT_LEAN * sqrtf(nearest.key);
+/*
+ * The leaves where such a row would be now: those of the nearest box, up to what
+ * coding moved the row, wherever their centres are.  They come first, by a second
+ * entry in the queue.  (In the voronoi family they do anyway.)
+ */
+static void
+own_leaves_first(MrLshScan *scan)
+{
+	const float first = 0;
+	float		least = INFINITY;
+
+	for (uint32 i = 0; i < scan->n_leaves; i++)
+		least = Min(least, scan->leaves[i].bound);
+	scan->least_reach = least + 2 * scan->moved;
+	for (uint32 i = 0; i < scan->n_leaves; i++)
+	{
+		if (!(scan->leaves[i].bound <= scan->least_reach))
+			continue;
+		mr_lsh_scan_reserve_queue(&scan->leaf_queue, 1);
+		mr_queue_push(&scan->leaf_queue, &first, 1, i);
+	}
 }
 
 /*
@@ -461,6 +434,9 @@ mr_lsh_scan_read_start(MrLshScan *scan)
 	{
 		read_last_groups(scan, choose_first_groups(scan));
 		mr_lsh_scan_read_groups(scan, insert_reach(scan));
+		scan->least_reach = scan->moved;
+		if (scan->lsh.hash.family == MR_HASH_PROJECTION)
+			own_leaves_first(scan);
 	}
 }
 
@@ -483,7 +459,7 @@ reserve_rows(MrLshScan *scan)
 
 	if (n > scan->room_tids - scan->n_tids)
 		scan->tids = mr_lsh_scan_enlarge(scan->tids, &scan->room_tids, scan->n_tids + n, sizeof(ItemPointerData));
-	reserve_queue(&scan->candidates, n);
+	mr_lsh_scan_reserve_queue(&scan->candidates, n);
 }
 
 /* Leaves the rows that are not dropped by the cutoff; returns how many. */
