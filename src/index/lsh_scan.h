@@ -111,7 +111,7 @@ typedef struct MrLshScan
 
 	MrLshScanGroup *groups;		/* not read yet, in no order */
 	int			n_groups;
-	int			room_groups;
+	uint32		room_groups;
 	float		next_bound;		/* the lowest of the groups' bounds */
 	float		group_reach;	/* groups up to this bound are to be read now */
 
@@ -168,6 +168,9 @@ typedef struct MrLshScan
 	MrLshGiven *skip;		/* while leaves go into the sort: rows that must not */
 	TupleTableSlot *spill_slot; /* (float8 lower bound, int8 tid), on the way in */
 	TupleTableSlot *sort_slot;	/* and on the way out */
+
+	uint32		room_fronts;	/* of the fronts of both queues */
+	MemoryContextCallback take_back;	/* lsh_scan_memory.c */
 
 	int64		pages;			/* read in one go over the index */
 	float		largest;		/* lower bound given out so far */

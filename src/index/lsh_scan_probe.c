@@ -136,11 +136,8 @@ add_groups(MrLshScan *scan, Page page)
 	const MrLshLink *links = mr_lsh_links(&scan->lsh.layout, page);
 	int			n = mr_lsh_opaque(page)->n;
 
-	if (scan->n_groups + n > scan->room_groups)
-	{
-		scan->room_groups = Max(scan->room_groups * 2, scan->n_groups + n);
-		scan->groups = repalloc_huge(scan->groups, mul_size(scan->room_groups, sizeof(MrLshScanGroup)));
-	}
+	if (n > scan->room_groups - scan->n_groups)
+		scan->groups = mr_lsh_scan_enlarge(scan->groups, &scan->room_groups, scan->n_groups + n, sizeof(MrLshScanGroup));
 	for (int i = 0; i < n; i++)
 	{
 		MrLshScanGroup *group = &scan->groups[scan->n_groups++];
