@@ -186,6 +186,6 @@ show_server_logs() {
 		[ -s "$file" ] || continue
 		grep -qE 'PANIC|TRAP:|terminated by signal|FailedAssertion' "$file" || continue
 		echo "---- $(basename "$file")"
-		grep -E -B 3 -A 10 'PANIC|TRAP:|terminated by signal|FailedAssertion' "$file" | head -n 60
+		grep -E -B 3 -A 10 'PANIC|TRAP:|terminated by signal|FailedAssertion' "$file" | sed -n 1,60p
 	done
 }

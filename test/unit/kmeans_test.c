@@ -14,11 +14,30 @@
 
 static MrRng rng;
 
-/* Memory at a multiple of 64; never freed. */
+/* All memory, the latest first: a block begins with the address of the one before. */
+static void *blocks;
+
+/* Memory at a multiple of 64, until free_memory(). */
 static void *
 memory(size_t size)
 {
-	return aligned_alloc(64, (size + 127) / 64 * 64);
+	char	   *block = aligned_alloc(64, 64 + (size + 127) / 64 * 64);
+
+	*(void **) block = blocks;
+	blocks = block;
+	return block + 64;
+}
+
+static void
+free_memory(void)
+{
+	while (blocks != NULL)
+	{
+		void	   *next = *(void **) blocks;
+
+		free(blocks);
+		blocks = next;
+	}
 }
 
 /* n rows around `clusters` points; the spread of a cluster is `noise`. */
@@ -371,5 +390,6 @@ main(void)
 	test_directory(60, 700, 33, 600);
 	test_directory(176, 2000, 64, 500);
 	test_tops();
+	free_memory();
 	return unit_done();
 }
