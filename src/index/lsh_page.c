@@ -89,6 +89,18 @@ mr_lsh_corrupted(Relation index, BlockNumber block, const char *what)
 			 errhint("REINDEX the index.")));
 }
 
+/* The same of a row, which the index says is there in the table. */
+void
+mr_lsh_corrupted_row(Relation index, const ItemPointerData *tid, const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INDEX_CORRUPTED),
+			 errmsg("index \"%s\" is corrupted", RelationGetRelationName(index)),
+			 errdetail("Row (%u,%u): %s.", ItemPointerGetBlockNumberNoCheck(tid),
+					   ItemPointerGetOffsetNumberNoCheck(tid), what),
+			 errhint("REINDEX the index.")));
+}
+
 /* Bytes that a page's rows take from CONTENTS on, and how many there may be. */
 static int
 expected_lower(const MrLshLayout *layout, const MrLshOpaque *opaque, int *capacity)

@@ -243,6 +243,7 @@ mr_lsh_null_tids(Page page)
 /* lsh_page.c */
 extern void mr_lsh_layout(MrLshLayout *layout, MrHashFamily family, int dim);
 MR_NORETURN extern void mr_lsh_corrupted(Relation index, BlockNumber block, const char *what);
+MR_NORETURN extern void mr_lsh_corrupted_row(Relation index, const ItemPointerData *tid, const char *what);
 
 /* Loading; directions are allocated in the current memory context. */
 extern void mr_lsh_load(Relation index, MrLshIndex *lsh);

@@ -13,10 +13,9 @@
  *		exact			the candidate may go if no row of any unread leaf can be
  *						nearer
  *
- * The executor compares exact distances (xs_recheckorderby): it keeps a row back
- * until our bounds have passed the row's distance.  In approximate mode a bound
- * may be smaller than one before: that row comes late, which the executor does
- * not mind, as it compares our bound with nothing but the same row's distance.
+ * A row that may go is compared exactly (lsh_scan_rank.c) and held back until our
+ * bounds have passed its distance.  In approximate mode a bound may be smaller
+ * than one before: that row comes late.
  *
  * Nobody tells us the LIMIT; a scan goes on until the executor has enough or
  * everything was given out, rows without an embedding last.
@@ -418,6 +417,14 @@ walk(MrLshScan *scan, ItemPointerData *tid)
 	return true;
 }
 
+/* A damaged page may name what the table's functions do not expect to be asked for. */
+static void
+check_tid(const MrLshScan *scan, const ItemPointerData *tid)
+{
+	if (unlikely(!ItemPointerIsValid(tid)))
+		mr_lsh_corrupted_row(scan->index, tid, "there cannot be such a row");
+}
+
 /*
  * The next row by lower bound, in whatever way the scan finds it; false after
  * the last one with an embedding.
@@ -431,6 +438,7 @@ mr_lsh_scan_next(IndexScanDesc desc, MrLshScan *scan, float *bound, ItemPointerD
 		found = mr_lsh_scan_spilled(scan, bound, tid);
 	if (!found)
 		return false;
+	check_tid(scan, tid);
 	scan->counts.ranked++;
 	if (*bound > scan->largest)
 		scan->largest = *bound;
@@ -446,6 +454,7 @@ mr_lsh_scan_next(IndexScanDesc desc, MrLshScan *scan, float *bound, ItemPointerD
 static bool
 give_null(IndexScanDesc desc, MrLshScan *scan, const ItemPointerData *tid)
 {
+	check_tid(desc->opaque, tid);
 	desc->xs_heaptid = *tid;
 	desc->xs_recheck = false;
 	desc->xs_recheckorderby = desc->numberOfOrderBys > 1;

@@ -138,7 +138,7 @@ rank_row(IndexScanDesc desc, MrLshScan *scan)
 	datum = indexed_value(scan, &isnull);
 	value = isnull ? NULL : DatumGetMrEmbedding(datum);
 	if (value == NULL || value->dim != scan->lsh.hash.dim)
-		mr_lsh_corrupted(scan->index, MR_LSH_META_BLOCK, "a row of the table has another embedding than the index");
+		mr_lsh_corrupted_row(scan->index, &scan->row_tid, "has another embedding in the table than in the index");
 	row = MemoryContextAlloc(scan->waiting_rows, sizeof(RankedRow));
 	row->distance = mr_l2_distance(value->x, scan->point, value->dim);
 	row->tid = scan->row_tid;

@@ -105,6 +105,15 @@ page_tids(const Walk *walk, Page page)
 	return mr_lsh_null_tids(page);
 }
 
+/* Is the row dead?  Of a damaged page the callback must not be asked. */
+static bool
+is_dead(Walk *walk, ItemPointerData *tid)
+{
+	if (unlikely(!ItemPointerIsValid(tid)))
+		mr_lsh_corrupted_row(walk->index, tid, "there cannot be such a row");
+	return walk->callback(tid, walk->state);
+}
+
 /* Does the page have dead rows?  Asks about every row: the callback may be counting them. */
 static bool
 has_dead(Walk *walk, Page page)
@@ -113,7 +122,7 @@ has_dead(Walk *walk, Page page)
 	bool		dead = false;
 
 	for (int i = 0; i < mr_lsh_opaque(page)->n; i++)
-		dead |= walk->callback(&tids[i], walk->state);
+		dead |= is_dead(walk, &tids[i]);
 	return dead;
 }
 
@@ -129,7 +138,7 @@ remove_dead(Walk *walk, Buffer buffer)
 	/* from the end: the row that fills a gap has been asked about */
 	for (int i = before - 1; i >= 0; i--)
 	{
-		if (!walk->callback(&page_tids(walk, page)[i], walk->state))
+		if (!is_dead(walk, &page_tids(walk, page)[i]))
 			continue;
 		if (leaf)
 			mr_lsh_row_remove(&walk->lsh.layout, page, i);

@@ -3,12 +3,14 @@
 # its cheapest setting that finds 97 % of the ten nearest.
 #
 #   test/bench/ann.sh [--peer] [--quick] [--large] [--sets NAME,NAME]
+#   test/bench/ann.sh --families [--sets NAME,NAME]
 #
 #   --peer    in a root with PostgreSQL 17 and pgvector, made of Debian trixie and
 #             kept in the cache; needs root and mmdebstrap.  Without it PostgreSQL 15
 #             serves, and pgvector takes part where it is installed.
 #   --quick   rec32 and rec100 only
 #   --large   also 5,000,000 rows (without hnsw, which would take an hour)
+#   --families    the two hash families of lsh beside each other, and nothing else
 #   --sets    of rec64 (1,000,000 x 64), rec32 (200,000 x 32), rec100 (200,000 x 100),
 #             movielens, citeulike (embeddings trained here; queries are users), and
 #             growth (rec64 with 10,000 and 100,000 rows)
@@ -25,7 +27,7 @@ CHECKOUT=$(cd "$(dirname "$0")/../.." && pwd)
 . "$CHECKOUT/test/lib/roots.sh"
 . "$CHECKOUT/test/lib/bench.sh"
 
-PEER= LARGE= INSIDE= SETS=rec32,rec100,movielens,citeulike,growth,rec64
+PEER= LARGE= INSIDE= FAMILIES= SETS=rec32,rec100,movielens,citeulike,growth,rec64
 ROUNDS=5				# of which the median counts
 QUERIES=500				# per set
 FILTERED=100			# of them with filters, where the peer takes long
@@ -47,6 +49,7 @@ read_arguments() {
 		--peer) PEER=1 ;;
 		--quick) SETS=rec32,rec100 ;;
 		--large) LARGE=1 ;;
+		--families) FAMILIES=1 SETS=rec32,rec100,movielens,citeulike ;;
 		--sets) SETS=${2:?} && shift ;;
 		--inside) INSIDE=1 ;;		# the root: used by --peer
 		*) usage ;;
@@ -150,7 +153,7 @@ grid() {
 	case $1 in
 	hnsw) printf 'hnsw.ef_search=%s\n' 10 15 20 30 40 60 80 100 120 160 200 250 300 400 ;;
 	ivfflat) printf 'ivfflat.probes=%s\n' 1 2 3 4 5 6 8 10 15 20 30 40 50 ;;
-	lsh)
+	*)
 		for target in 0.95 0.97 0.99; do
 			for probe in 2 3 4 6 8 16; do
 				echo "lsh.target_recall=$target lsh.min_probe=$probe"
@@ -159,6 +162,9 @@ grid() {
 		;;
 	esac
 }
+
+# ours AM
+ours() { [[ $1 != hnsw && $1 != ivfflat ]]; }
 
 # try_setting SET AM SETTINGS: prints t if it finds enough.
 try_setting() {
@@ -172,10 +178,10 @@ try_setting() {
 search_settings() {
 	local settings enough
 
-	[ "$2" != lsh ] || try_setting "$1" lsh '' >"$SCRATCH/log/default"
+	! ours "$2" || try_setting "$1" "$2" '' >"$SCRATCH/log/default"
 	while read -r settings; do
 		enough=$(try_setting "$1" "$2" "$settings")
-		[ "$2" = lsh ] || [ "$enough" != t ] || break
+		ours "$2" || [ "$enough" != t ] || break
 	done < <(grid "$2")
 }
 
@@ -352,6 +358,21 @@ bench_set() {
 	say "$set: done after $((SECONDS - start)) s"
 }
 
+# bench_families SET: both built, and grown from an empty table.
+bench_families() {
+	local set=$1 am
+
+	make_set "$set" || return 0
+	add_tables "$set" voronoi projection voronoi_grown projection_grown
+	for am in voronoi projection; do
+		build "$set" "$am" 0
+		search_settings "$set" "$am"
+		run_psql -c "CALL ann.grow('$set', '${am}_grown')" -c "VACUUM ANALYZE ann.${set}_${am}_grown"
+		try_setting "$set" "${am}_grown" '' >"$SCRATCH/log/default"
+	done
+	say "$set: done after $SECONDS s"
+}
+
 # without NAME NAME...: the others.
 without() {
 	local name=$1 other
@@ -381,6 +402,13 @@ main() {
 	machine
 	say "$(ask '' -c 'SELECT version()')"
 	run_psql -f "$CHECKOUT/test/bench/ann_setup.sql"
+	if [ -n "$FAMILIES" ]; then
+		for set in ${SETS//,/ }; do
+			bench_families "$set"
+		done
+		run_psql -f "$CHECKOUT/test/bench/ann_families.sql"
+		return
+	fi
 	find_methods
 	for set in rec32 rec100 movielens citeulike; do
 		! wanted $set || bench_set $set $METHODS

@@ -1,7 +1,7 @@
 -- ann_setup.sql: what ann.sh measures with, in the schema ann, afresh.
 --
--- A set S has, for each index A (lsh, hnsw, ivfflat), a table S_A with the items
--- and S_A_q with the queries, in the type that A can index; and S_bare with the
+-- A set S has, for each index A (lsh, hnsw, ivfflat; voronoi and projection are lsh
+-- with that hash), a table S_A with the items and S_A_q with the queries, in the type that A can index; and S_bare with the
 -- items, which never has an index.  Columns: id, v, and four to filter by:
 --
 --	r100, r1000		a hash of id: one value is 1 % or 0.1 % of the rows, by chance
@@ -40,7 +40,7 @@ CREATE FUNCTION figure(of_set text, of_am text, of_what text) RETURNS float8 STA
 $$;
 
 CREATE FUNCTION type_of(am text, d int) RETURNS text IMMUTABLE LANGUAGE sql AS
-$$ SELECT CASE WHEN am IN ('bare', 'lsh') THEN 'embedding' ELSE 'vector' END || format('(%s)', d) $$;
+$$ SELECT CASE WHEN am IN ('hnsw', 'ivfflat') THEN 'vector' ELSE 'embedding' END || format('(%s)', d) $$;
 
 -- S_bare and S_queries from S_raw and S_asked (id, v).
 CREATE PROCEDURE add_set(set text, d int) LANGUAGE plpgsql SET work_mem = '512MB' AS $$
@@ -101,7 +101,7 @@ DECLARE
 	rows bigint := (SELECT s.rows FROM ann.sets s WHERE name = set);
 	options text := CASE am WHEN 'hnsw' THEN 'WITH (m = 16, ef_construction = 64)'
 		WHEN 'ivfflat' THEN format('WITH (lists = %s)', greatest(1, CASE WHEN rows <= 1000000 THEN rows / 1000 ELSE sqrt(rows) END::int))
-		ELSE '' END;
+		WHEN 'lsh' THEN '' ELSE format('WITH (hash = %s)', split_part(am, '_', 1)) END;
 	start_time timestamptz;
 	start_cpu float8;
 	start_lsn pg_lsn;
@@ -110,8 +110,8 @@ BEGIN
 	start_cpu := ann.cpu();
 	start_lsn := pg_current_wal_insert_lsn();
 	start_time := clock_timestamp();
-	EXECUTE format('CREATE INDEX %1$s_%2$s_index ON ann.%1$s_%2$s USING %2$s (v %3$s) %4$s', set, am,
-				   CASE am WHEN 'lsh' THEN 'embedding_l2_ops' ELSE 'vector_l2_ops' END, options);
+	EXECUTE format('CREATE INDEX %1$s_%2$s_index ON ann.%1$s_%2$s USING %3$s %4$s', set, am,
+				   CASE WHEN am IN ('hnsw', 'ivfflat') THEN am || ' (v vector_l2_ops)' ELSE 'lsh (v embedding_l2_ops)' END, options);
 	PERFORM ann.note(set, am, 'build ' || label, extract(epoch FROM clock_timestamp() - start_time));
 	PERFORM ann.note(set, am, 'build cpu ' || label, (ann.cpu() - start_cpu) / 1e6);
 	PERFORM ann.note(set, am, 'build WAL', pg_current_wal_insert_lsn() - start_lsn);
@@ -218,4 +218,16 @@ BEGIN
 	PERFORM ann.note(set, am, 'insert WAL ' || label, pg_current_wal_insert_lsn() - start_lsn);
 	DROP FUNCTION pg_temp.add();
 	DROP TABLE fresh;
+END $$;
+
+-- Inserts all rows into a table that has the index already.
+CREATE PROCEDURE grow(set text, am text) LANGUAGE plpgsql AS $$
+DECLARE
+	start_cpu float8;
+BEGIN
+	EXECUTE format('TRUNCATE ann.%s_%s', set, am);
+	CALL ann.build(set, am, 'empty');
+	start_cpu := ann.cpu();
+	EXECUTE format('INSERT INTO ann.%s_%s SELECT * FROM ann.%1$s_bare ORDER BY id', set, am);
+	PERFORM ann.note(set, am, 'grow cpu', ann.cpu() - start_cpu);
 END $$;
