@@ -46,7 +46,7 @@ static relopt_enum_elt_def family_names[] = {
 /*
  * Options of an index and settings of a session; called once, from _PG_init.
  * The hash of an index is fixed by its build, so that its option takes effect
- * with the next REINDEX; no lock beyond that of any option is needed.
+ * with the next REINDEX, and changing it disturbs nobody.
  */
 void
 mr_lsh_init(void)
@@ -55,7 +55,7 @@ mr_lsh_init(void)
 	add_enum_reloption(lsh_relopt_kind, "hash", "Family of hash functions",
 					   family_names, MR_HASH_VORONOI,
 					   "Valid values are \"voronoi\" and \"projection\".",
-					   AccessExclusiveLock);
+					   ShareUpdateExclusiveLock);
 	add_real_reloption(lsh_relopt_kind, "target_recall", "Share of the nearest rows that a scan shall find",
 					   MR_LSH_DEFAULT_TARGET, 0.5, 1, ShareUpdateExclusiveLock);
 

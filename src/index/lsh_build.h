@@ -85,6 +85,7 @@ typedef struct MrLshBuild
 	MrLshMeta	meta;
 	MrHash		hash;
 	MrLshLayout layout;
+	MemoryContext directory_context;	/* of the directory, if training made it */
 	MrDirectory directory;		/* no leaves if there is no row with an embedding */
 	double		rows_expected;	/* with an embedding */
 	double		heap_tuples;

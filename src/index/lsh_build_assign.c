@@ -122,7 +122,7 @@ mr_lsh_sorted_row(Datum value, int dim, MrLshRow *row, int8 *code)
 /*
  * Prepares to take rows, in the current memory context.  skip_unknown: a row with
  * an embedding may come although the sample had none, because other transactions
- * go on inserting; it is left to them.
+ * go on inserting; a concurrent build adds it in its second pass.
  */
 MrLshAssign *
 mr_lsh_assign_begin(const MrDirectory *directory, const MrHash *hash, Tuplesortstate *sort, TupleDesc desc,
@@ -220,7 +220,9 @@ mr_lsh_assign_end(MrLshAssign *assign)
 static Tuplesortstate *
 assign_serial(MrLshBuild *build, TupleDesc desc)
 {
-	Tuplesortstate *sort = mr_lsh_sort_begin(desc, maintenance_work_mem, NULL);
+	Size		directory = mr_directory_size(&build->directory) / 1024;
+	int			memory = maintenance_work_mem > directory + 64 ? maintenance_work_mem - (int) directory : 64;
+	Tuplesortstate *sort = mr_lsh_sort_begin(desc, memory, NULL);
 	MrLshAssign *assign = mr_lsh_assign_begin(&build->directory, &build->hash, sort, desc,
 											  build->info->ii_Concurrent, true);
 

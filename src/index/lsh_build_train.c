@@ -303,10 +303,18 @@ copy_centres(MrCentres *centres, const MrLshList *list)
 		mr_centres_set(centres, i, list->codes + (Size) i * list->dim, list->scale[i], list->norm[i]);
 }
 
-/* The directory in one piece, in the current memory context. */
+/* The directory in one piece, in a memory context of its own; the one before it goes. */
 static void
-make_directory(MrDirectory *directory, const Trainer *trainer)
+make_directory(MrLshBuild *build, const Trainer *trainer)
 {
+	MrDirectory *directory = &build->directory;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "metricrec index directory",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext before = MemoryContextSwitchTo(context);
+
+	if (build->directory_context != NULL)
+		MemoryContextDelete(build->directory_context);
+	build->directory_context = context;
 	directory->n_tops = trainer->tops.n;
 	directory->n_groups = trainer->groups.n;
 	directory->n_leaves = trainer->leaves.n;
@@ -316,6 +324,7 @@ make_directory(MrDirectory *directory, const Trainer *trainer)
 	copy_centres(&directory->tops, &trainer->tops);
 	copy_centres(&directory->groups, &trainer->groups);
 	copy_centres(&directory->leaves, &trainer->leaves);
+	MemoryContextSwitchTo(before);
 }
 
 /* One leaf for everything, around zero: the table has no row that can be coded. */
@@ -371,7 +380,7 @@ mr_lsh_build_group(MrLshBuild *build, const MrLshList *leaves)
 	trainer.rows_are_leaves = true;
 	train_tops(&trainer);
 	MemoryContextSwitchTo(before);
-	make_directory(&build->directory, &trainer);
+	make_directory(build, &trainer);
 	MemoryContextDelete(context);
 }
 
@@ -393,6 +402,6 @@ mr_lsh_build_train(MrLshBuild *build, const MrLshSample *sample)
 	if (sample->rows.n > 0)
 		mr_lsh_build_group(build, &trainer.leaves);
 	else
-		make_directory(&build->directory, &trainer);
+		make_directory(build, &trainer);
 	MemoryContextDelete(context);
 }

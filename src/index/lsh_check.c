@@ -19,6 +19,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "access/xlogrecovery.h"
 #include "miscadmin.h"
@@ -297,13 +298,15 @@ check_group(MrLshCheck *check, BlockNumber root, const MrLshLink *link)
 		memcpy(page, BufferGetPage(buffer), BLCKSZ);
 		UnlockReleaseBuffer(buffer);
 		opaque = mr_lsh_opaque(page);
-		if (opaque->kind != MR_LSH_INNER || opaque->n == 0)
+		/* deleted: VACUUM has taken the last leaf away since the root was read */
+		if (opaque->kind == MR_LSH_INNER && opaque->n == 0)
 			mr_lsh_corrupted(check->index, block, "a group has no leaves");
 		if (opaque->splits < link->splits)
 			mr_lsh_corrupted(check->index, block, "the page was split less often than its link says");
 
-		check_entries(check, block, page);
-		for (int i = 0; i < opaque->n; i++)
+		if (opaque->kind == MR_LSH_INNER)
+			check_entries(check, block, page);
+		for (int i = 0; opaque->kind == MR_LSH_INNER && i < opaque->n; i++)
 			check_link(check, block, opaque, &mr_lsh_links(&check->lsh.layout, page)[i]);
 		if (opaque->splits == link->splits)
 			break;
@@ -313,9 +316,12 @@ check_group(MrLshCheck *check, BlockNumber root, const MrLshLink *link)
 	}
 }
 
-/* The root pages as of one moment: copies, one behind the other. */
+/*
+ * Copies of the root pages, one behind the other; on the primary as of one moment,
+ * because page 1 stays locked meanwhile.
+ */
 static char *
-copy_root(MrLshCheck *check, BlockNumber **blocks, int *n)
+walk_root(MrLshCheck *check, BlockNumber **blocks, int *n)
 {
 	Buffer		first;
 	Buffer		buffer;
@@ -337,7 +343,7 @@ copy_root(MrLshCheck *check, BlockNumber **blocks, int *n)
 		(*blocks)[*n] = from;
 		opaque = mr_lsh_opaque(copies + (Size) *n * BLCKSZ);
 		(*n)++;
-		if (buffer != first)
+		if (buffer != first || check->standby)
 			UnlockReleaseBuffer(buffer);
 		if (opaque->right == InvalidBlockNumber)
 			break;
@@ -348,7 +354,45 @@ copy_root(MrLshCheck *check, BlockNumber **blocks, int *n)
 			lost(check, from, opaque->right);
 		from = opaque->right;
 	}
-	UnlockReleaseBuffer(first);
+	if (!check->standby)
+		UnlockReleaseBuffer(first);
+	return copies;
+}
+
+/* Are the root pages still as they were copied? */
+static bool
+root_unchanged(MrLshCheck *check, const char *copies, const BlockNumber *blocks, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		Buffer		buffer = mr_lsh_read(check->index, &check->lsh.layout, blocks[i], BUFFER_LOCK_SHARE, MR_LSH_ROOT);
+		XLogRecPtr	lsn = PageGetLSN(BufferGetPage(buffer));
+
+		UnlockReleaseBuffer(buffer);
+		if (lsn != PageGetLSN((Page) (copies + (Size) i * BLCKSZ)))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The root pages as of one moment: copies, one behind the other.  On a standby
+ * they are read until none has changed; lsh_scan_probe.c says why.
+ */
+static char *
+copy_root(MrLshCheck *check, BlockNumber **blocks, int *n)
+{
+	char	   *copies = walk_root(check, blocks, n);
+
+	while (check->standby && *n > 1 && !root_unchanged(check, copies, *blocks, *n))
+	{
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < *n; i++)
+			check->births[(*blocks)[i]] = 0;
+		pfree(copies);
+		pfree(*blocks);
+		copies = walk_root(check, blocks, n);
+	}
 	return copies;
 }
 
@@ -478,8 +522,8 @@ mr_lsh_check(PG_FUNCTION_ARGS)
 	mr_lsh_use(&use, PG_GETARG_OID(0), MR_LSH_OWNS);
 	check.heap = use.heap;
 	check.index = use.index;
-	check.standby = RecoveryInProgress();
-	check.start = check.standby ? GetXLogReplayRecPtr(NULL) : GetXLogInsertRecPtr();
+	check.standby = TransactionStartedDuringRecovery();
+	check.start = RecoveryInProgress() ? GetXLogReplayRecPtr(NULL) : GetXLogInsertRecPtr();
 	check.room = RelationGetNumberOfBlocks(use.index);
 	check.births = MemoryContextAllocHuge(CurrentMemoryContext, (Size) Max(check.room, 1) * sizeof(uint32));
 	memset(check.births, 0, (Size) check.room * sizeof(uint32));

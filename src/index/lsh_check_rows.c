@@ -24,6 +24,7 @@
 #include "utils/snapmgr.h"
 
 #include "index/lsh_check.h"
+#include "index/lsh_user.h"
 #include "util/compat.h"
 
 /* More TIDs that seem to be there twice are not looked up. */
@@ -247,16 +248,7 @@ sort_heap(MrLshCheck *check, Snapshot snapshot)
 	IndexInfo  *info = BuildIndexInfo(check->index);
 	TableScanDesc scan;
 
-	/*
-	 * A snapshot older than the index sees versions of rows that were never in
-	 * it: their HOT chains were broken.
-	 */
-	if (IsolationUsesXactSnapshot() && check->index->rd_index->indcheckxmin &&
-		!TransactionIdPrecedes(HeapTupleHeaderGetXmin(check->index->rd_indextuple->t_data), snapshot->xmin))
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("index \"%s\" cannot be checked against a snapshot that is older than the index",
-						RelationGetRelationName(check->index))));
+	mr_lsh_refuse_old_snapshot(check->index, snapshot);
 	info->ii_Concurrent = true;
 	pass.dim = check->lsh.hash.dim;
 	pass.sort = begin_sort(check->sort_memory);

@@ -50,6 +50,8 @@
 #define APART_CHANCE 0.15
 /* Bytes of a row that was compared, and not returned yet. */
 #define CANDIDATE_BYTES 14
+/* More rows returned than this part of what fits into work_mem: sorted. */
+#define RETURNED_PART 4
 /* Rows that a query wants if nothing is known. */
 #define USUAL_LIMIT 10
 /* Share of the leaves that exact search reads before its first row. */
@@ -60,6 +62,7 @@ typedef struct ScanCost
 {
 	double		rows;			/* in the index, at least 1 */
 	double		leaves;
+	bool		exact;
 	Cost		start;
 	Cost		per_leaf;
 	Cost		per_row;
@@ -67,6 +70,17 @@ typedef struct ScanCost
 	double		heap_pages;
 	double		index_pages;
 } ScanCost;
+
+/* The planner has locked the index. */
+static bool
+is_exact(Oid index)
+{
+	Relation	relation = index_open(index, NoLock);
+	bool		exact = mr_lsh_exact || mr_lsh_effective_target(relation) >= 1;
+
+	index_close(relation, NoLock);
+	return exact;
+}
 
 /* What is known about index and query; rows: those that the index has. */
 static void
@@ -77,6 +91,7 @@ scan_cost_init(ScanCost *scan, const IndexOptInfo *index, double rows)
 	get_tablespace_page_costs(index->reltablespace, &page, NULL);
 	get_tablespace_page_costs(index->rel->reltablespace, &scan->heap_page, NULL);
 	scan->rows = Max(rows, 1);
+	scan->exact = is_exact(index->indexoid);
 	scan->index_pages = index->pages;
 	scan->heap_pages = index->rel->pages;
 	scan->leaves = Max(scan->index_pages - 2, 1);
@@ -88,7 +103,8 @@ scan_cost_init(ScanCost *scan, const IndexOptInfo *index, double rows)
 
 /*
  * The cost of n rows without the heap.  When the rows that were compared outgrow
- * work_mem, the scan reads everything and sorts it.
+ * work_mem, far ones are dropped; when many rows were returned, that does not help,
+ * and the scan reads everything and sorts it (lsh_scan_trim.c).
  */
 static Cost
 index_cost(const ScanCost *scan, double n)
@@ -97,9 +113,10 @@ index_cost(const ScanCost *scan, double n)
 	double		candidates = leaves / scan->leaves * scan->rows;
 	Cost		cost = scan->start + n * scan->per_row;
 
-	if (mr_lsh_exact)
+	if (scan->exact)
 		leaves = Max(leaves, EXACT_SHARE * scan->leaves);
-	if (candidates * CANDIDATE_BYTES > work_mem * 1024.0)
+	if (candidates * CANDIDATE_BYTES > work_mem * 1024.0 &&
+		n * CANDIDATE_BYTES * RETURNED_PART > work_mem * 1024.0)
 	{
 		leaves = scan->leaves;
 		cost += 2 * cpu_operator_cost * scan->rows * log2(scan->rows);

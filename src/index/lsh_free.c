@@ -72,35 +72,41 @@ mr_lsh_page_offer(Relation index, BlockNumber block, bool recyclable)
 
 /*
  * A page from the free space map that has at least so much space there, locked;
- * InvalidBuffer if there is none.  The map is a hint: somebody may use the page,
- * or wait for it, already.  *early = a page that it is too early to use.
+ * InvalidBuffer if there is none that may be used.  The map is a hint: somebody
+ * may use the page, or wait for it, already.  Pages of about one age are too early
+ * together, so that the search ends at the first of them.
  */
 static Buffer
-allocate_free(Relation index, Size space, BlockNumber *early)
+allocate_free(Relation index, Size space)
 {
-	*early = InvalidBlockNumber;
 	for (;;)
 	{
 		BlockNumber block = GetPageWithFreeSpace(index, space);
 		Buffer		buffer;
+		bool		early = false;
 
 		if (block == InvalidBlockNumber)
 			return InvalidBuffer;
-		RecordUsedIndexPage(index, block);
 		buffer = ReadBuffer(index, block);
 		if (ConditionalLockBuffer(buffer))
 		{
 			Page		page = BufferGetPage(buffer);
 
 			if (mr_lsh_page_recyclable(page))
+			{
+				RecordUsedIndexPage(index, block);
 				return buffer;
-			if (mr_lsh_page_deleted(page))
-				*early = block;
+			}
+			early = mr_lsh_page_deleted(page);
 			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 		}
 		ReleaseBuffer(buffer);
-		if (*early != InvalidBlockNumber)
+		if (early && space <= SPACE_LATER)
 			return InvalidBuffer;
+		if (early)
+			mr_lsh_page_offer(index, block, false);
+		else
+			RecordUsedIndexPage(index, block);
 	}
 }
 
@@ -108,18 +114,13 @@ allocate_free(Relation index, Size space, BlockNumber *early)
 Buffer
 mr_lsh_allocate(Relation index, uint32 *birth)
 {
-	BlockNumber early;
-	Buffer		buffer = allocate_free(index, SPACE_NOW / 2, &early);
+	Buffer		buffer = allocate_free(index, SPACE_NOW / 2);
 	bool		locked = !RELATION_IS_LOCAL(index);
 
 	*birth = 1;
-	/* pages of the last VACUUM; all are of about the same age, so that one is tried */
+	/* pages of the last VACUUM */
 	if (!BufferIsValid(buffer))
-	{
-		buffer = allocate_free(index, SPACE_LATER / 2, &early);
-		if (early != InvalidBlockNumber)
-			mr_lsh_page_offer(index, early, false);
-	}
+		buffer = allocate_free(index, SPACE_LATER / 2);
 	if (BufferIsValid(buffer))
 	{
 		Page		page = BufferGetPage(buffer);

@@ -49,7 +49,10 @@
  * left to right, inner, leaf, new page, meta, nulls pages from head to tail.
  * A scan holds one lock at a time, but root page 1 stays share-locked while the
  * other root pages are read, and whoever changes which groups there are holds it
- * exclusively: so the set of groups is read as of one moment.
+ * exclusively: so the set of groups is read as of one moment.  Replay on a standby
+ * locks the pages of a record, in the order in which they were registered, and
+ * page 1 need not be among them: there, a reader locks one page at a time, and
+ * reads again if a page has changed (lsh_scan_root.c).
  */
 #ifndef MR_LSH_PAGE_H
 #define MR_LSH_PAGE_H
@@ -242,6 +245,13 @@ mr_lsh_null_tids(Page page)
 
 /* lsh_page.c */
 extern void mr_lsh_layout(MrLshLayout *layout, MrHashFamily family, int dim);
+/* Can there be such a row?  A read of InvalidBlockNumber would make the table longer. */
+static inline bool
+mr_lsh_tid_possible(const ItemPointerData *tid)
+{
+	return ItemPointerIsValid(tid) && ItemPointerGetBlockNumberNoCheck(tid) != InvalidBlockNumber;
+}
+
 MR_NORETURN extern void mr_lsh_corrupted(Relation index, BlockNumber block, const char *what);
 MR_NORETURN extern void mr_lsh_corrupted_row(Relation index, const ItemPointerData *tid, const char *what);
 

@@ -7,12 +7,10 @@
  * rows keeps the k nearest of every query.  A row of the index's answer is a hit
  * if it is not farther than the k-th of the exact answer, so that it does not
  * matter which of several equally distant rows is returned.
- *
- * Rows are ordered as the executor does it for ORDER BY ... LIMIT k: a row waits
- * until the index's last bound has reached its exact distance.
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/relscan.h"
 #include "access/tableam.h"
 #include "catalog/index.h"
@@ -51,11 +49,6 @@ typedef struct Recall
 	MrRng		rng;
 	MrEmbedding **queries;		/* [wanted] */
 	MrTopK	   *exact;			/* [n] */
-
-	/* of one search: distances of rows that wait, descending */
-	double	   *waiting;
-	int			n_waiting;
-	int			room_waiting;
 } Recall;
 
 /* ---- passes over the table ---- */
@@ -67,6 +60,19 @@ scan_table(Recall *recall, IndexBuildCallback callback)
 	TableScanDesc scan = table_beginscan_strat(recall->heap, recall->snapshot, 0, NULL, true, false);
 
 	table_index_build_scan(recall->heap, recall->index, recall->info, true, false, callback, recall, scan);
+}
+
+/* Refuses to take more memory than maintenance_work_mem, for queries of so many bytes. */
+static void
+check_memory(int sample, int k, Size bytes)
+{
+	double		needed = (double) sample * (k * sizeof(MrTopItem) + bytes);
+
+	if (needed > maintenance_work_mem * 1024.0)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("a sample of %d with k = %d needs %.0f kB", sample, k, needed / 1024),
+				 errhint("Take less, or raise maintenance_work_mem, which is %d kB.", maintenance_work_mem)));
 }
 
 /* Draws queries: after i rows each of them is in the sample with the same chance. */
@@ -85,6 +91,8 @@ draw(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool alive, v
 		place = mr_rng_below64(&recall->rng, recall->rows);
 	if (place >= recall->wanted)
 		return;
+	if (place == 0 && recall->n == 0)
+		check_memory(recall->wanted, recall->k, toast_raw_datum_size(values[0]));
 	if (place == recall->n)
 		recall->n++;
 	else
@@ -118,59 +126,11 @@ offer(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool alive, 
 
 /* ---- a search of the index ---- */
 
-/* A row's exact distance is known; it waits. */
-static void
-wait_for_turn(Recall *recall, double distance)
-{
-	int			i = recall->n_waiting++;
-
-	if (i == recall->room_waiting)
-	{
-		recall->room_waiting *= 2;
-		recall->waiting = repalloc_huge(recall->waiting, recall->room_waiting * sizeof(double));
-	}
-	for (; i > 0 && recall->waiting[i - 1] < distance; i--)
-		recall->waiting[i] = recall->waiting[i - 1];
-	recall->waiting[i] = distance;
-}
-
-/*
- * The next row of the index: its bound, and its exact distance.  False if there
- * is none with an embedding.
- */
-static bool
-next_row(Recall *recall, IndexScanDesc scan, const MrEmbedding *query, TupleTableSlot *slot, EState *estate,
-		 double *bound, double *distance)
-{
-	ExprContext *context = GetPerTupleExprContext(estate);
-	MemoryContext before;
-	Datum		value;
-	bool		isnull;
-	int			dim;
-	const float *x;
-
-	CHECK_FOR_INTERRUPTS();
-	if (!index_getnext_slot(scan, ForwardScanDirection, slot) || scan->xs_orderbynulls[0])
-		return false;
-	*bound = DatumGetFloat8(scan->xs_orderbyvals[0]);
-	ResetExprContext(context);
-	before = MemoryContextSwitchTo(context->ecxt_per_tuple_memory);
-	context->ecxt_scantuple = slot;
-	FormIndexDatum(recall->info, slot, estate, &value, &isnull);
-	x = mr_lsh_value(value, isnull, query->dim, &dim);
-	*distance = x != NULL ? mr_l2_distance(x, query->x, query->dim) : *bound;
-	MemoryContextSwitchTo(before);
-	return true;
-}
-
 /* Of the first k rows that a search returns, those not farther than `limit`. */
 static int
-search(Recall *recall, IndexScanDesc scan, const MrEmbedding *query, double limit,
-	   TupleTableSlot *slot, EState *estate)
+search(Recall *recall, IndexScanDesc scan, const MrEmbedding *query, double limit, TupleTableSlot *slot)
 {
 	ScanKeyData key;
-	double		bound = -1;
-	bool		ended = false;
 	int			hits = 0;
 
 	ScanKeyEntryInitialize(&key, SK_ORDER_BY, 1, MR_LSH_DISTANCE_STRATEGY, InvalidOid,
@@ -178,22 +138,13 @@ search(Recall *recall, IndexScanDesc scan, const MrEmbedding *query, double limi
 						   index_getprocid(recall->index, 1, MR_LSH_DISTANCE_PROC),
 						   PointerGetDatum(query));
 	index_rescan(scan, NULL, 0, &key, 1);
-	recall->n_waiting = 0;
-	for (int returned = 0; returned < recall->k;)
+	for (int returned = 0; returned < recall->k; returned++)
 	{
-		double		distance;
-
-		if (recall->n_waiting > 0 && (ended || recall->waiting[recall->n_waiting - 1] <= bound))
-		{
-			hits += recall->waiting[--recall->n_waiting] <= limit;
-			returned++;
-		}
-		else if (ended)
+		CHECK_FOR_INTERRUPTS();
+		if (!index_getnext_slot(scan, ForwardScanDirection, slot) || scan->xs_orderbynulls[0])
 			break;
-		else if (next_row(recall, scan, query, slot, estate, &bound, &distance))
-			wait_for_turn(recall, distance);
-		else
-			ended = true;
+		/* the exact distance: lsh_scan_rank.c */
+		hits += DatumGetFloat8(scan->xs_orderbyvals[0]) <= limit;
 	}
 	ExecClearTuple(slot);
 	return hits;
@@ -203,15 +154,10 @@ search(Recall *recall, IndexScanDesc scan, const MrEmbedding *query, double limi
 static double
 search_all(Recall *recall)
 {
-	EState	   *estate = CreateExecutorState();
 	TupleTableSlot *slot = table_slot_create(recall->heap, NULL);
 	IndexScanDesc scan = MR_INDEX_BEGINSCAN(recall->heap, recall->index, recall->snapshot, 0, 1);
 	double		sum = 0;
 
-	recall->room_waiting = 2 * recall->k;
-	recall->waiting = palloc(recall->room_waiting * sizeof(double));
-	recall->info->ii_PredicateState = NULL;
-	recall->info->ii_ExpressionsState = NIL;
 	for (int i = 0; i < recall->n; i++)
 	{
 		MrTopK	   *exact = &recall->exact[i];
@@ -219,23 +165,19 @@ search_all(Recall *recall)
 		mr_topk_sort(exact);
 		if (exact->n > 0)
 			sum += (double) search(recall, scan, recall->queries[i], exact->items[exact->n - 1].distance,
-								   slot, estate) / exact->n;
+								   slot) / exact->n;
 	}
 	index_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
-	recall->info->ii_ExpressionsState = NIL;
-	FreeExecutorState(estate);
 	return sum / recall->n;
 }
 
 /* ---- entry ---- */
 
-/* Refuses what makes no sense, or takes more memory than maintenance_work_mem. */
+/* Refuses what makes no sense. */
 static void
 check_arguments(int sample, int k)
 {
-	double		needed = (double) sample * k * sizeof(MrTopItem);
-
 	if (sample < 1 || sample > MAX_SAMPLE)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
@@ -244,11 +186,6 @@ check_arguments(int sample, int k)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("k must be between 1 and %d, not %d", MAX_K, k)));
-	if (needed > maintenance_work_mem * 1024.0)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("a sample of %d with k = %d needs %.0f kB", sample, k, needed / 1024),
-				 errhint("Take less, or raise maintenance_work_mem, which is %d kB.", maintenance_work_mem)));
 }
 
 /*
@@ -265,12 +202,13 @@ mr_lsh_recall(PG_FUNCTION_ARGS)
 	recall.wanted = PG_GETARG_INT32(1);
 	recall.k = PG_GETARG_INT32(2);
 	check_arguments(recall.wanted, recall.k);
-	mr_lsh_use(&use, PG_GETARG_OID(0), MR_LSH_MAY_READ_ALL);
+	mr_lsh_use(&use, PG_GETARG_OID(0), MR_LSH_MAY_READ);
 	recall.heap = use.heap;
 	recall.index = use.index;
 	recall.info = BuildIndexInfo(use.index);
 	recall.info->ii_Concurrent = true;
 	recall.snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	mr_lsh_refuse_old_snapshot(use.index, recall.snapshot);
 	recall.row_context = AllocSetContextCreate(CurrentMemoryContext, "metricrec recall row", ALLOCSET_DEFAULT_SIZES);
 	recall.queries = palloc(recall.wanted * sizeof(MrEmbedding *));
 	mr_rng_seed(&recall.rng, SEED);

@@ -251,6 +251,7 @@ start(IndexScanDesc desc, MrLshScan *scan)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("lsh indexes support MVCC snapshots only")));
+	scan->snapshot = desc->xs_snapshot;
 	pgstat_count_index_scan(scan->index);
 	MR_COUNT_INDEX_SEARCH(desc);
 
@@ -310,8 +311,8 @@ next_step(MrLshScan *scan, const MrQueueItem *row)
 	bool		have_leaf;
 	float		reach;
 
-	if (mr_lsh_scan_budget_spent(scan))
-		scan->stopped = true;
+	/* again and again: rows that turn out to be dead give some of the budget back */
+	scan->stopped = mr_lsh_scan_budget_spent(scan);
 	if (row == NULL && scan->cutoff < INFINITY)
 		return SORT_REST;
 	if (scan->stopped)
@@ -421,7 +422,7 @@ walk(MrLshScan *scan, ItemPointerData *tid)
 static void
 check_tid(const MrLshScan *scan, const ItemPointerData *tid)
 {
-	if (unlikely(!ItemPointerIsValid(tid)))
+	if (unlikely(!mr_lsh_tid_possible(tid)))
 		mr_lsh_corrupted_row(scan->index, tid, "there cannot be such a row");
 }
 

@@ -4,7 +4,8 @@
  *
  *		lsh_scan.c			entry points; what to do next
  *		lsh_scan_lean.c		a correction of the rule when to stop
- *		lsh_scan_probe.c	reading root, inner pages and leaves
+ *		lsh_scan_root.c		reading the root
+ *		lsh_scan_probe.c	reading inner pages and leaves
  *		lsh_scan_memory.c	its arrays
  *		lsh_scan_ahead.c	fetching what will be needed next
  *		lsh_scan_trim.c		when the candidates outgrow work_mem: the far ones go
@@ -12,8 +13,8 @@
  *		lsh_scan_spill.c	when that was not enough: everything into a sort
  *		lsh_scan_nulls.c	rows without an embedding
  *
- * All memory is kept over rescans.  No page is pinned or locked between two
- * calls.
+ * All memory is kept over rescans.  Between two calls no page is locked and no
+ * page of the index pinned; of the table, the page of the row ranked last.
  */
 #ifndef MR_LSH_SCAN_H
 #define MR_LSH_SCAN_H
@@ -96,6 +97,7 @@ typedef struct MrLshScan
 {
 	Relation	index;
 	MemoryContext context;
+	Snapshot	snapshot;
 	MrLshPhase	phase;
 	bool		exact;
 	bool		ordered;		/* there is a query to order by */
@@ -103,7 +105,6 @@ typedef struct MrLshScan
 
 	MrLshIndex	lsh;			/* hash.dim == 0: not loaded, or nothing but NULLs there */
 	MrHashQuery query;
-	void	   *query_memory;
 	float		moved;			/* how far a row is moved, by coding, that lies where the query is */
 	float		least_reach;	/* leaves with bounds up to this are read in any case */
 	float		effort_base;
@@ -176,6 +177,9 @@ typedef struct MrLshScan
 	float		largest;		/* lower bound given out so far */
 	MrLshScanCounts counts;
 } MrLshScan;
+
+/* lsh_scan_root.c */
+extern void mr_lsh_scan_read_root(MrLshScan *scan);
 
 /* lsh_scan_probe.c */
 extern void mr_lsh_scan_read_groups(MrLshScan *scan, float reach);

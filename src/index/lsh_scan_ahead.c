@@ -12,7 +12,7 @@
  *			if it is not in shared buffers
  *		2	ask the processor for the part of the page that is in use
  *
- * The rows that the executor will ask for next are treated alike, as far as the
+ * The rows that will be ranked next are treated alike, as far as the
  * table is a heap: what they lie in, then their line pointer, then the row.
  *
  * Where an index page was seen last is remembered over scans (MrLshCache): looking
@@ -237,7 +237,7 @@ second_row_stage(MrLshScan *scan, MrLshRowAhead *ahead)
 		touch((char *) page + ItemIdGetOffset(item), ItemIdGetLength(item));
 }
 
-/* While the executor is busy with a row, which has just left the queue: the rows after it. */
+/* Before a row is ranked, which has just left the queue: the rows after it. */
 void
 mr_lsh_scan_rows_ahead(MrLshScan *scan, Relation heap, uint32 given)
 {

@@ -24,6 +24,7 @@ mr_lsh_scan_start_nulls(MrLshScan *scan)
 									 MR_LSH_META);
 	const MrLshMeta *meta = mr_lsh_meta(BufferGetPage(buffer));
 
+	MR_TEST_OLD_SNAPSHOT(scan->snapshot, scan->index, BufferGetPage(buffer));
 	scan->null_block = meta->null_head;
 	scan->null_birth = meta->null_birth;
 	scan->pages = 0;
@@ -40,11 +41,6 @@ read_page(MrLshScan *scan)
 	Page		page;
 	const MrLshOpaque *opaque;
 
-	if (!BufferIsValid(buffer))
-	{
-		scan->null_block = InvalidBlockNumber;
-		return;
-	}
 	page = BufferGetPage(buffer);
 	opaque = mr_lsh_opaque(page);
 	if (opaque->kind == MR_LSH_NULLS)

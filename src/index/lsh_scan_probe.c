@@ -1,6 +1,6 @@
 /*
  * lsh_scan_probe.c
- *		A scan reads pages: the root once, inner pages and leaves one by one.
+ *		A scan reads pages: inner pages and leaves, one by one.
  *
  * A page is read under one share lock and everything that the scan needs of it
  * is computed or copied there: lower bounds come straight from the codes in the
@@ -17,9 +17,10 @@
 
 #include <math.h>
 
-#include "access/xlog.h"
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "storage/buf_internals.h"
 #include "utils/memutils.h"
 
 #include "index/lsh_scan.h"
@@ -48,6 +49,17 @@ mr_lsh_scan_count_page(MrLshScan *scan, BlockNumber block)
 		mr_lsh_corrupted(scan->index, block, "links go in a circle");
 }
 
+/*
+ * Pinning by a hint does not count as a use, so that the page would be evicted
+ * before others that are used less: it is pinned the usual way until it counts as
+ * used as much as any.
+ */
+static inline bool
+well_used(Buffer hint)
+{
+	return BUF_STATE_GET_USAGECOUNT(pg_atomic_read_u32(&GetBufferDescriptor(hint - 1)->state)) == BM_MAX_USAGE_COUNT;
+}
+
 /* Pins a page; a hint that is right spares the look at the table of buffers. */
 static Buffer
 pin(MrLshScan *scan, BlockNumber block, Buffer hint)
@@ -56,7 +68,8 @@ pin(MrLshScan *scan, BlockNumber block, Buffer hint)
 
 	if (block == InvalidBlockNumber)
 		mr_lsh_corrupted(scan->index, block, "no such block");
-	if (BufferIsValid(hint) && MR_READ_RECENT_BUFFER(scan->index, block, hint))
+	if (BufferIsValid(hint) && !BufferIsLocal(hint) && well_used(hint) &&
+		MR_READ_RECENT_BUFFER(scan->index, block, hint))
 	{
 		pgstat_count_buffer_read(scan->index);
 		pgstat_count_buffer_hit(scan->index);
@@ -69,23 +82,24 @@ pin(MrLshScan *scan, BlockNumber block, Buffer hint)
 }
 
 /*
- * The block was used again.  That cannot concern a scan on the primary, and what
- * was there had become empty; a standby cannot rely on it.
+ * The block was used again.  On a standby, which may have been promoted since,
+ * that happens; a primary waits for the scan's snapshot before.
  */
-static void
+MR_NORETURN static void
 used_again(MrLshScan *scan, BlockNumber block)
 {
-	if (RecoveryInProgress())
+	if (TransactionStartedDuringRecovery())
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("canceling statement due to conflict with recovery"),
 				 errdetail("Block %u of index \"%s\" was used again while the scan was on its way there.",
 						   block, RelationGetRelationName(scan->index))));
+	mr_lsh_corrupted(scan->index, block, "a link leads to a page that was used again");
 }
 
 /*
- * Reads what a link leads to, share-locked: a page of one of `kinds`, or deleted;
- * invalid if there is nothing.  As mr_lsh_follow(), with a hint where it lies.
+ * Reads what a link leads to, share-locked: a page of one of `kinds`, or deleted.
+ * As mr_lsh_follow(), with a hint where it lies.
  */
 Buffer
 mr_lsh_scan_follow(MrLshScan *scan, BlockNumber block, uint32 birth, int kinds, Buffer hint)
@@ -100,7 +114,10 @@ mr_lsh_scan_follow(MrLshScan *scan, BlockNumber block, uint32 birth, int kinds, 
 		const MrLshOpaque *opaque = mr_lsh_opaque(BufferGetPage(buffer));
 
 		if (opaque->birth == birth && (opaque->kind & (kinds | MR_LSH_DELETED)) != 0)
+		{
+			MR_TEST_OLD_SNAPSHOT(scan->snapshot, scan->index, BufferGetPage(buffer));
 			return buffer;
+		}
 		if (opaque->birth == birth)
 			fault = "page is of an unexpected kind";
 	}
@@ -108,7 +125,6 @@ mr_lsh_scan_follow(MrLshScan *scan, BlockNumber block, uint32 birth, int kinds, 
 	if (fault != NULL)
 		mr_lsh_corrupted(scan->index, block, fault);
 	used_again(scan, block);
-	return InvalidBuffer;
 }
 
 /*
@@ -125,100 +141,6 @@ split_since(Page page, uint32 splits, BlockNumber *block, uint32 *birth)
 	*block = opaque->right;
 	*birth = opaque->right_birth;
 	return true;
-}
-
-/* ---- root ---- */
-
-/* Remembers the groups of a root page, without order and bound. */
-static void
-add_groups(MrLshScan *scan, Page page)
-{
-	const MrLshLink *links = mr_lsh_links(&scan->lsh.layout, page);
-	int			n = mr_lsh_opaque(page)->n;
-
-	if (n > scan->room_groups - scan->n_groups)
-		scan->groups = mr_lsh_scan_enlarge(scan->groups, &scan->room_groups, scan->n_groups + n, sizeof(MrLshScanGroup));
-	for (int i = 0; i < n; i++)
-	{
-		MrLshScanGroup *group = &scan->groups[scan->n_groups++];
-
-		group->link = links[i];
-		group->order = 0;
-		group->bound = 0;
-		group->ahead.stage = 0;
-		group->ahead.hint = InvalidBuffer;
-	}
-}
-
-/*
- * Order and bound of the groups of a root page, which were added as number
- * `first` and so on.  Projections look into the nearest boxes first, as an
- * insertion does.
- */
-static void
-score_groups(MrLshScan *scan, Page page, int first)
-{
-	float		order[MR_LSH_MAX_ROWS];
-	float		bound[MR_LSH_MAX_ROWS];
-	MrBuckets	buckets;
-
-	mr_lsh_buckets(&scan->lsh.layout, page, &buckets);
-	mr_hash_score(&scan->lsh.hash, &scan->query, 0, &buckets, order, NULL, bound);
-	for (int i = 0; i < buckets.centres.n; i++)
-	{
-		scan->groups[first + i].order = scan->lsh.hash.family == MR_HASH_VORONOI ? order[i] : bound[i];
-		scan->groups[first + i].bound = bound[i];
-	}
-}
-
-/*
- * One walk over the root pages.  The first page stays locked meanwhile, and then
- * nobody changes any of them.
- */
-static void
-walk_root(MrLshScan *scan, Buffer first, bool add, bool score)
-{
-	Buffer		buffer = first;
-	int			n = 0;
-	uint32		hops = 0;
-
-	for (;;)
-	{
-		Page		page = BufferGetPage(buffer);
-		BlockNumber right = mr_lsh_opaque(page)->right;
-		int			here = mr_lsh_opaque(page)->n;
-
-		if (add)
-			add_groups(scan, page);
-		if (score)
-			score_groups(scan, page, n);
-		n += here;
-		if (buffer != first)
-			UnlockReleaseBuffer(buffer);
-		if (right == InvalidBlockNumber)
-			return;
-		if (right == MR_LSH_ROOT_BLOCK || (++hops % 1024 == 0 && hops > RelationGetNumberOfBlocks(scan->index)))
-			mr_lsh_corrupted(scan->index, right, "links go in a circle");
-		buffer = mr_lsh_read(scan->index, &scan->lsh.layout, right, BUFFER_LOCK_SHARE, MR_LSH_ROOT);
-	}
-}
-
-/*
- * Reads the root: all groups there are, as of one moment.  Bounds are best if the
- * nearest centre of all is known before: so a root of several pages is scored
- * twice.
- */
-static void
-read_root(MrLshScan *scan)
-{
-	Buffer		first = mr_lsh_read(scan->index, &scan->lsh.layout, MR_LSH_ROOT_BLOCK, BUFFER_LOCK_SHARE,
-									MR_LSH_ROOT);
-	bool		score = scan->ordered && !scan->exact;
-
-	walk_root(scan, first, true, score);
-	if (score && mr_lsh_opaque(BufferGetPage(first))->right != InvalidBlockNumber)
-		walk_root(scan, first, false, true);
-	UnlockReleaseBuffer(first);
 }
 
 /* ---- groups ---- */
@@ -294,8 +216,6 @@ read_group(MrLshScan *scan, const MrLshScanGroup *group)
 		Buffer		buffer = mr_lsh_scan_follow(scan, link.child, link.birth, MR_LSH_INNER, hint);
 		Page		page;
 
-		if (!BufferIsValid(buffer))
-			return;
 		page = BufferGetPage(buffer);
 		if (mr_lsh_opaque(page)->kind == MR_LSH_INNER)
 			add_leaves(scan, page);
@@ -422,7 +342,7 @@ own_leaves_first(MrLshScan *scan)
 void
 mr_lsh_scan_read_start(MrLshScan *scan)
 {
-	read_root(scan);
+	mr_lsh_scan_read_root(scan);
 	if (!scan->ordered)
 		return;
 	if (scan->exact)
@@ -523,8 +443,6 @@ read_leaf_page(MrLshScan *scan, MrLshLink *link, Buffer hint)
 	bool		more;
 
 	buffer = mr_lsh_scan_follow(scan, link->child, link->birth, MR_LSH_LEAF, hint);
-	if (!BufferIsValid(buffer))
-		return false;
 	page = BufferGetPage(buffer);
 	more = split_since(page, link->splits, &link->child, &link->birth);
 	if (mr_lsh_opaque(page)->kind == MR_LSH_LEAF)

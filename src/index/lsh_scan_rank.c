@@ -187,7 +187,11 @@ mr_lsh_scan_ranked(IndexScanDesc desc, MrLshScan *scan)
 			}
 		}
 		if (!scan->have_row)
+		{
+			ExecClearTuple(scan->heap_slot);
+			table_index_fetch_reset(scan->fetch);
 			return false;
+		}
 		rank_row(desc, scan);
 		scan->have_row = false;
 		CHECK_FOR_INTERRUPTS();

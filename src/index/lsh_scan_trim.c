@@ -115,6 +115,7 @@ mr_lsh_scan_trim(MrLshScan *scan)
 	scan->tids = tids;
 	scan->n_tids = n;
 	mr_queue_reset(queue);
+	mr_lsh_scan_reserve_queue(queue, n);
 	mr_queue_push(queue, keys, n, 0);
 	pfree(keys);
 

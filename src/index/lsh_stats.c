@@ -119,7 +119,7 @@ mr_lsh_stats(PG_FUNCTION_ARGS)
 	Datum		values[15];
 	bool		nulls[15] = {0};
 
-	mr_lsh_use(&use, PG_GETARG_OID(0), MR_LSH_MAY_READ);
+	mr_lsh_use(&use, PG_GETARG_OID(0), MR_LSH_MAY_COUNT);
 	mr_lsh_load(use.index, &lsh);
 	count_pages(use.index, &lsh.layout, &counts);
 	room = counts.leaves * lsh.layout.leaf_capacity;

@@ -9,6 +9,8 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
@@ -59,10 +61,10 @@ check_right(Oid heap, MrLshRight right)
 
 	if (right == MR_LSH_OWNS && !owner)
 		aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(get_rel_relkind(heap)), get_rel_name(heap));
-	if ((right == MR_LSH_MAY_READ_ALL || !owner) &&
+	if ((right == MR_LSH_MAY_READ || !owner) &&
 		pg_class_aclcheck(heap, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(get_rel_relkind(heap)), get_rel_name(heap));
-	if (right == MR_LSH_MAY_READ_ALL && check_enable_rls(heap, InvalidOid, true) == RLS_ENABLED)
+	if (right != MR_LSH_OWNS && check_enable_rls(heap, InvalidOid, true) == RLS_ENABLED)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("cannot read all rows of table \"%s\"", get_rel_name(heap)),
@@ -111,4 +113,19 @@ mr_lsh_end_use(MrLshUse *use)
 	SetUserIdAndSecContext(use->user, use->security);
 	index_close(use->index, AccessShareLock);
 	table_close(use->heap, AccessShareLock);
+}
+
+/*
+ * A snapshot older than the index sees versions of rows that were never in it:
+ * their HOT chains were broken.  The planner does not use the index for them.
+ */
+void
+mr_lsh_refuse_old_snapshot(Relation index, Snapshot snapshot)
+{
+	if (IsolationUsesXactSnapshot() && index->rd_index->indcheckxmin &&
+		!TransactionIdPrecedes(HeapTupleHeaderGetXmin(index->rd_indextuple->t_data), snapshot->xmin))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("index \"%s\" cannot be checked against a snapshot that is older than the index",
+						RelationGetRelationName(index))));
 }

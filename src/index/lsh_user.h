@@ -5,12 +5,14 @@
 #ifndef MR_LSH_USER_H
 #define MR_LSH_USER_H
 
+#include "utils/snapshot.h"
+
 #include "index/lsh.h"
 
 typedef enum MrLshRight
 {
-	MR_LSH_MAY_READ,			/* may read the table, or owns it */
-	MR_LSH_MAY_READ_ALL,		/* may read every row of the table */
+	MR_LSH_MAY_COUNT,			/* may read every row of the table, or owns it */
+	MR_LSH_MAY_READ,			/* may read every row of the table */
 	MR_LSH_OWNS					/* owns the table */
 } MrLshRight;
 
@@ -29,5 +31,8 @@ typedef struct MrLshUse
  */
 extern void mr_lsh_use(MrLshUse *use, Oid index, MrLshRight right);
 extern void mr_lsh_end_use(MrLshUse *use);
+
+/* Refuses a snapshot that sees versions of rows that were never in the index. */
+extern void mr_lsh_refuse_old_snapshot(Relation index, Snapshot snapshot);
 
 #endif							/* MR_LSH_USER_H */

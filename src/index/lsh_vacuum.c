@@ -109,7 +109,7 @@ page_tids(const Walk *walk, Page page)
 static bool
 is_dead(Walk *walk, ItemPointerData *tid)
 {
-	if (unlikely(!ItemPointerIsValid(tid)))
+	if (unlikely(!mr_lsh_tid_possible(tid)))
 		mr_lsh_corrupted_row(walk->index, tid, "there cannot be such a row");
 	return walk->callback(tid, walk->state);
 }

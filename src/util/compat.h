@@ -73,11 +73,15 @@
 #endif
 
 /*
- * Since 17 the functions of an index are run with a safe search_path whenever
- * the server maintains it; before, with the session's.
+ * The functions of an index are run with a safe search_path by the server itself
+ * since 17 only; our own functions, which others than the owner may call, do so on
+ * every version.
  */
 #if PG_VERSION_NUM < 170000
-#define RestrictSearchPath() ((void) 0)
+#include "utils/guc.h"
+#define RestrictSearchPath() \
+	((void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, \
+							  GUC_ACTION_SAVE, true, 0, false))
 #endif
 
 /* 16 lets the caller of tuplesort_getdatum() decide on a copy. */
@@ -121,6 +125,16 @@
 #else
 #define MR_READ_RECENT_BUFFER(relation, block, buffer) \
 	ReadRecentBuffer((relation)->rd_node, MAIN_FORKNUM, (block), (buffer))
+#endif
+
+/*
+ * Until 16 old_snapshot_threshold lets VACUUM remove what an old snapshot still
+ * sees; then whoever reads the page has to say so.  Needs storage/bufmgr.h.
+ */
+#if PG_VERSION_NUM >= 170000
+#define MR_TEST_OLD_SNAPSHOT(snapshot, relation, page) ((void) (snapshot))
+#else
+#define MR_TEST_OLD_SNAPSHOT(snapshot, relation, page) TestForOldSnapshot((snapshot), (relation), (page))
 #endif
 
 #endif							/* MR_COMPAT_H */

@@ -174,9 +174,10 @@ ALTER TABLE t ENABLE ROW LEVEL SECURITY;
 CREATE POLICY few ON t USING (id < 10);
 SET ROLE regress_lsh_reader;
 SELECT lsh_recall('t_e');
+SELECT lsh_stats('t_e');
 SELECT count(*) FROM (SELECT id FROM t ORDER BY e <-> '[1,1,1]' LIMIT 100) x;
 SET ROLE regress_lsh_owner;
-SELECT lsh_recall('t_e') > 0.9 AS recall;
+SELECT lsh_recall('t_e') > 0.9 AS recall, rows FROM lsh_stats('t_e');
 RESET ROLE;
 ALTER TABLE t DISABLE ROW LEVEL SECURITY;
 
@@ -192,6 +193,19 @@ $$;
 CREATE INDEX t_who ON t USING lsh (who(e));
 SELECT lsh_check('t_who', true), lsh_recall('t_who', 3, 3) > 0;
 SELECT current_user = session_user AS as_before;
+-- What it calls cannot be replaced by the caller's search_path.
+CREATE OR REPLACE FUNCTION who(e embedding) RETURNS embedding LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+	IF current_setting('search_path') <> 'pg_catalog, pg_temp' THEN
+		RAISE 'run with %', current_setting('search_path');
+	END IF;
+	RETURN e;
+END
+$$;
+SET ROLE regress_lsh_reader;
+SELECT lsh_recall('t_who', 3, 3) > 0;
+RESET ROLE;
+SELECT lsh_check('t_who', true), current_setting('search_path') AS as_before;
 
 DROP TABLE t;
 DROP FUNCTION who;

@@ -98,6 +98,7 @@ SELECT compare('TABLE', (SELECT TABLE FROM source WHERE id = :i), :exact = 1);
 \set i random(1, 4000)
 SELECT count(*) = 10 OR fail('fewer than 10 rows') = 0 FROM (SELECT id FROM TABLE WHERE e IS NOT NULL ORDER BY e <-> (SELECT TABLE FROM source WHERE id = :i) LIMIT 10) AS x;
 },
+	check => "SELECT lsh_check('TABLE_e', true);\n",
 	vacuum => "VACUUM TABLE;\n");
 foreach my $table ('short', 'long')
 {
@@ -131,7 +132,7 @@ for my $table ([ 'short', 'voronoi' ], [ 'long', 'projection' ], [ 'long', 'voro
 	});
 	my @runs = (
 		start_pgbench($name, 3, 'insert@6', 'update@3', 'delete@3', 'rollback@1'),
-		start_pgbench($name, 2, 'compare@3', 'nearest@5'),
+		start_pgbench($name, 2, 'compare@3', 'nearest@5', 'check@1'),
 		start_pgbench($name, 1, 'vacuum@1'));
 	foreach my $run (@runs)
 	{

@@ -38,6 +38,12 @@ $primary->safe_psql('postgres', q{
 	CREATE INDEX short_v ON short USING lsh (e);
 	CREATE TABLE long (id int, e embedding);
 	CREATE INDEX long_p ON long USING lsh (e) WITH (hash = 'projection');
+	-- of so many dimensions that the root has many pages
+	CREATE TABLE wide (id int, e embedding);
+	CREATE INDEX wide_v ON wide USING lsh (e);
+	CREATE TABLE wide_source AS SELECT id,
+		(array_fill(even(id, 1), ARRAY[700]) || array_fill(even(id, 2), ARRAY[600]) || array_fill(even(id, 3), ARRAY[700]))::embedding AS e
+		FROM source WHERE id <= 600;
 	CREATE TABLE built AS SELECT id, short AS e FROM source;
 	CREATE INDEX built_v ON built USING lsh (e);
 	CREATE INDEX built_p ON built USING lsh (l2_normalize(e)) WITH (hash = 'projection');
@@ -64,10 +70,10 @@ my $answers = q{
 	SELECT 'long', q.id, array(SELECT id FROM long ORDER BY e <-> q.long LIMIT 20) FROM source AS q WHERE id % 500 = 7;
 	SELECT 'built', q.id, array(SELECT id FROM built ORDER BY e <-> q.short LIMIT 20) FROM source AS q WHERE id % 500 = 7;
 	SELECT 'built_p', q.id, array(SELECT id FROM built ORDER BY l2_normalize(e) <-> q.short LIMIT 20) FROM source AS q WHERE id % 500 = 7;
-	SELECT lsh_check('short_v', true), lsh_check('long_p', true), lsh_check('built_v', true), lsh_check('built_p', true);
+	SELECT lsh_check('wide_v', true), lsh_check('short_v', true), lsh_check('long_p', true), lsh_check('built_v', true), lsh_check('built_p', true);
 	SELECT compare('short', short), compare('long', long), compare('built', short) FROM source WHERE id % 1000 = 8;
 	SELECT whole_scan('short', short, false), whole_scan('long', long, false) FROM source WHERE id = 9;
-	SELECT lsh_stats(i::regclass) FROM unnest('{short_v,long_p,built_v,built_p}'::text[]) AS i;
+	SELECT lsh_stats(i::regclass) FROM unnest('{wide_v,short_v,long_p,built_v,built_p}'::text[]) AS i;
 };
 
 sub same
@@ -114,6 +120,8 @@ append_to_file($script, q{
 \set i random(1, 3000)
 SELECT compare('long', long) FROM source WHERE id = :i;
 SELECT compare('short', short) FROM source WHERE id = :i;
+SELECT compare('wide', e) FROM wide_source WHERE id = :i % 600 + 1;
+SELECT count(*) FROM (SELECT FROM wide ORDER BY e <-> (SELECT e FROM wide_source WHERE id = :i % 600 + 1) LIMIT 10) AS x;
 });
 my $seconds = $ENV{METRICREC_LONG} ? 120 : 4;
 my ($in, $out, $err) = ('', '', '');
@@ -132,6 +140,9 @@ while (time < $until)
 		VACUUM long;
 		INSERT INTO short SELECT id, short FROM source WHERE id BETWEEN $low AND $low + 1300;
 		INSERT INTO long SELECT id, long FROM source WHERE id <= 500 AND id % 4 <> $rounds % 4;
+		DELETE FROM wide WHERE id % 3 = $rounds % 3;
+		VACUUM wide;
+		INSERT INTO wide SELECT id, e FROM wide_source WHERE id % 3 = $rounds % 3;
 	});
 }
 ok(eval { $bench->finish }, "scans on the standby during $rounds rounds of vacuum") or diag("$out\n$err\n$@");
