@@ -34,14 +34,6 @@
 #include "type/embedding.h"
 #include "util/compat.h"
 
-/* Effort at the default target: measured, not derived; doc/index.md has figures. */
-#define EFFORT_FLOOR 0.40
-#define EFFORT_PER_ROOT 3.2
-#define EFFORT_PROJECTION 2.8
-#define LEAN_MARGIN 2.0F
-#define EFFORT_PER_DECADE 0.075F
-#define EFFORT_ROWS 10
-
 /* Rows that are compared before the first one is given out, however few fit a page. */
 #define MIN_CANDIDATES 400
 
@@ -53,61 +45,6 @@
 #define GROUP_EFFORT 0.85F
 
 MrLshScanCounts mr_lsh_last_scan_counts;
-
-/* ---- effort ---- */
-
-/*
- * What the recall that is aimed at does to the effort: 1 at .99, .65 at .95, 1.25
- * at .999, straight lines between and beyond over the number of nines.
- */
-static float
-target_factor(double target)
-{
-	double		nines = -log10(1 - target);
-
-	if (nines >= 2)
-		return 1 + (nines - 2) * 0.25;
-	return Max(1 - (2 - nines) * (1 - 0.65) / (2 - 1.30103), 0);
-}
-
-/*
- * How far a bucket's border may be, in units of a row's distance, for the bucket
- * to be worth reading before the row goes out.  A neighbour's direction leans
- * towards a given border by about 1/sqrt(d) of its distance.  The bounds of
- * projections shrink with 1/sqrt(d) themselves, as they see a few directions only.
- */
-static float
-effort_base(const MrHash *hash)
-{
-	double		per_root = 1 / sqrt(hash->dim);
-
-	if (hash->family == MR_HASH_PROJECTION)
-		return EFFORT_PROJECTION * per_root;
-	return Max(EFFORT_FLOOR, EFFORT_PER_ROOT * per_root);
-}
-
-/* The effort for the next row: who asks for many rows wants them as complete. */
-static float
-effort(const MrLshScan *scan)
-{
-	int64		rows = scan->counts.ranked - scan->counts.dead;
-
-	if (rows <= EFFORT_ROWS)
-		return scan->effort_base;
-	return scan->effort_base + EFFORT_PER_DECADE * log10f((float) rows / EFFORT_ROWS);
-}
-
-/*
- * How far a bucket's border may be for the bucket to be worth reading while the
- * nearest candidate is `row`.
- */
-static float
-reach_of(MrLshScan *scan, const MrQueueItem *row)
-{
-	float		reach = Max(effort(scan) * row->key, scan->least_reach);
-
-	return Max(reach, scan->lean_factor * mr_lsh_scan_lean(scan));
-}
 
 /* ---- begin and end ---- */
 
@@ -167,7 +104,6 @@ mr_lsh_rescan(IndexScanDesc desc, ScanKey keys, int nkeys, ScanKey orderbys, int
 	memset(scan->rows_ahead, 0, sizeof(scan->rows_ahead));
 	scan->n_leaves = 0;
 	scan->n_tids = 0;
-	mr_lsh_scan_forget_visits(scan);
 	scan->n_given = 0;
 	scan->cutoff = INFINITY;
 	scan->skip = NULL;
@@ -265,12 +201,7 @@ start(IndexScanDesc desc, MrLshScan *scan)
 	if (scan->lsh.hash.dim == 0)
 		return;
 	if (!scan->exact)
-	{
-		float		factor = target_factor(target);
-
-		scan->effort_base = effort_base(&scan->lsh.hash) * factor;
-		scan->lean_factor = LEAN_MARGIN * factor;
-	}
+		mr_lsh_scan_start_effort(scan, target);
 	mr_lsh_scan_read_start(scan);
 }
 
@@ -325,7 +256,7 @@ next_step(MrLshScan *scan, const MrQueueItem *row)
 			return READ_LEAF;
 		return row != NULL ? GIVE_ROW : END;
 	}
-	reach = row != NULL ? reach_of(scan, row) : 0;
+	reach = row != NULL ? Max(mr_lsh_scan_effort(scan) * row->key, scan->least_reach) : 0;
 	if (scan->n_groups > 0 && (row != NULL || !have_leaf))
 	{
 		scan->group_reach = Max(reach * GROUP_EFFORT, scan->least_reach);
@@ -364,8 +295,6 @@ search(MrLshScan *scan, Relation heap, float *bound, ItemPointerData *tid)
 		{
 			case GIVE_ROW:
 				mr_queue_pop(&scan->candidates, &row);
-				if (scan->lean_rows > 0)
-					scan->lean_rows--;
 				*bound = row.key;
 				*tid = scan->tids[row.payload];
 				mr_lsh_scan_remember_given(scan, row.payload);

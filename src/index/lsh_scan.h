@@ -3,7 +3,7 @@
  *		The state of a scan, shared by its files:
  *
  *		lsh_scan.c			entry points; what to do next
- *		lsh_scan_lean.c		a correction of the rule when to stop
+ *		lsh_scan_effort.c	how much of the index is worth reading
  *		lsh_scan_root.c		reading the root
  *		lsh_scan_probe.c	reading inner pages and leaves
  *		lsh_scan_memory.c	its arrays
@@ -86,13 +86,6 @@ typedef struct MrLshScanLeaf
 
 typedef struct MrLshGiven MrLshGiven;
 
-/* A leaf whose rows became candidates. */
-typedef struct MrLshVisit
-{
-	uint32		first_row;		/* number of its first candidate */
-	float		bound;
-} MrLshVisit;
-
 typedef struct MrLshScan
 {
 	Relation	index;
@@ -107,8 +100,9 @@ typedef struct MrLshScan
 	MrHashQuery query;
 	float		moved;			/* how far a row is moved, by coding, that lies where the query is */
 	float		least_reach;	/* leaves with bounds up to this are read in any case */
-	float		effort_base;
-	float		lean_factor;	/* see lsh_scan_lean.c */
+	float		target_factor;	/* of the effort */
+	float		effort_base;	/* for the first rows */
+	uint32		effort_leaves;	/* read when that was computed */
 
 	MrLshScanGroup *groups;		/* not read yet, in no order */
 	int			n_groups;
@@ -130,12 +124,6 @@ typedef struct MrLshScan
 	uint32		n_tids;
 	uint32		room_tids;
 	MrQueue		candidates;		/* by lower bound of the distance */
-
-	MrLshVisit *visits;			/* in the order of reading, of rows too */
-	uint32		n_visits;
-	uint32		room_visits;
-	float		lean;			/* of the next lean_rows candidates */
-	uint32		lean_rows;
 
 	int			depth;			/* pages looked at ahead */
 	int			row_depth;		/* rows */
@@ -195,10 +183,9 @@ extern void *mr_lsh_scan_enlarge(void *array, uint32 *room, uint32 needed, Size 
 extern void mr_lsh_scan_init_memory(MrLshScan *scan);
 extern void mr_lsh_scan_reserve_queue(MrQueue *queue, uint32 n);
 
-/* lsh_scan_lean.c */
-extern void mr_lsh_scan_visit(MrLshScan *scan, float bound);
-extern float mr_lsh_scan_lean(MrLshScan *scan);
-extern void mr_lsh_scan_forget_visits(MrLshScan *scan);
+/* lsh_scan_effort.c */
+extern void mr_lsh_scan_start_effort(MrLshScan *scan, double target);
+extern float mr_lsh_scan_effort(MrLshScan *scan);
 
 /* lsh_scan_ahead.c */
 extern void mr_lsh_scan_remember(MrLshScan *scan, BlockNumber block, Buffer buffer);

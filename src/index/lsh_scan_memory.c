@@ -36,7 +36,6 @@ static const ArrayKind kinds[] = {
 	ARRAY(candidates.front, room_fronts, MR_QUEUE_FRONT),
 	ARRAY(candidates.back, candidates.room, 2048),
 	ARRAY(tids, room_tids, 2048),
-	ARRAY(visits, room_visits, 64),
 	ARRAY(given, room_given, 64),
 };
 

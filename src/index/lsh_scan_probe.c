@@ -466,8 +466,6 @@ mr_lsh_scan_read_leaf(MrLshScan *scan, uint32 i)
 	bool		more = true;
 
 	scan->leaves[i].read = true;
-	if (scan->ordered && scan->sort == NULL)
-		mr_lsh_scan_visit(scan, scan->leaves[i].bound);
 	while (more)
 	{
 		reserve_rows(scan);

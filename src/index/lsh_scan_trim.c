@@ -106,7 +106,6 @@ mr_lsh_scan_trim(MrLshScan *scan)
 	if (cutoff <= scan->largest)
 		return false;
 
-	mr_lsh_scan_forget_visits(scan);
 	keys = MemoryContextAllocHuge(scan->context, mul_size(queue->n_front + queue->n_back, sizeof(float)));
 	tids = MemoryContextAllocHuge(scan->context, mul_size(scan->room_tids, sizeof(ItemPointerData)));
 	n = copy_near(scan, queue->front, queue->n_front, cutoff, keys, tids);

@@ -57,7 +57,7 @@ $node->safe_psql('postgres', q{
 	DECLARE
 		found int;
 	BEGIN
-		PERFORM set_config('lsh.exact', 'on', true);
+		PERFORM set_config('lsh.exact', 'off', true);
 		EXECUTE format('INSERT INTO %1$I (e) SELECT %1$I FROM source WHERE id BETWEEN $1 AND $1 + $2', name) USING i, n;
 		EXECUTE format('SELECT count(*) FROM (SELECT e <-> (SELECT %1$I FROM source WHERE id = $1) AS distance FROM %1$I
 			ORDER BY e <-> (SELECT %1$I FROM source WHERE id = $1) LIMIT 1) AS x WHERE distance = 0', name) INTO found USING i;
