@@ -99,7 +99,8 @@ SELECT compare('TABLE', (SELECT TABLE FROM source WHERE id = :i), :exact = 1);
 SELECT count(*) = 10 OR fail('fewer than 10 rows') = 0 FROM (SELECT id FROM TABLE WHERE e IS NOT NULL ORDER BY e <-> (SELECT TABLE FROM source WHERE id = :i) LIMIT 10) AS x;
 },
 	check => "SELECT lsh_check('TABLE_e', true);\n",
-	vacuum => "VACUUM TABLE;\n");
+	# to cut off the table's end it would wait for the others, up to five seconds
+	vacuum => "VACUUM (TRUNCATE off) TABLE;\n");
 foreach my $table ('short', 'long')
 {
 	foreach my $name (keys %script)
@@ -138,7 +139,7 @@ for my $table ([ 'short', 'voronoi' ], [ 'long', 'projection' ], [ 'long', 'voro
 	{
 		ok(eval { $run->{handle}->finish }, "$name, $family: a pgbench ends well") or diag("$run->{out}\n$run->{err}\n$@");
 		my ($transactions) = $run->{out} =~ /number of transactions actually processed: (\d+)/;
-		cmp_ok($transactions // 0, '>', 5, "$name, $family: it did something");
+		cmp_ok($transactions // 0, '>', 2, "$name, $family: it did something");
 	}
 	foreach my $step ('afterwards', 'after a vacuum')
 	{
