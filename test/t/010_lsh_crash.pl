@@ -134,7 +134,8 @@ for my $round (1 .. $rounds)
 		eval { $_->finish } foreach @sessions;
 		# Not yet dead, or already in recovery: until it answers twice.
 		usleep(100_000);
-		$node->poll_query_until('postgres', 'SELECT 1', '1');
+		# psql may end before it reads the query: EPIPE
+		foreach (1 .. 10) { last if eval { $node->poll_query_until('postgres', 'SELECT 1', '1') }; }
 	}
 	else
 	{

@@ -236,7 +236,8 @@ for my $round (1 .. $rounds)
 		{
 			fail("seed $seed, round $round, $index: $what{$index}: $fault");
 			$bad++;
-			$node->poll_query_until('postgres', 'SELECT 1', '1');
+			# psql may end before it reads the query: EPIPE
+			foreach (1 .. 10) { last if eval { $node->poll_query_until('postgres', 'SELECT 1', '1') }; }
 		}
 	}
 	last if $bad > 10 || $round == $rounds;
