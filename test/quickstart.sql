@@ -20,15 +20,35 @@ SELECT (SELECT count(*) FROM debian.packages) AS packages,
 
 \echo
 \echo '2. How good is it? One tag of five is hidden, the model is trained on the rest and must find the'
-\echo '   hidden ones among all tags. Beside it: proposing the most popular tags to every package.'
+\echo '   hidden ones among all tags. Three models: the default recipe on the tags alone; the same with features'
+\echo '   (of a package: section and words of the description; of a tag: its facet); and the dual tower with the'
+\echo '   unsquared triplet loss of arXiv 2411.06374, networks over the same features. Beside them: proposing'
+\echo '   the most popular tags to every package.'
 \echo
 SELECT * FROM metricrec.split('debian.package_tags', 'random', fraction => 0.2, seed => 1,
 							  user_column => 'package', item_column => 'tag');
 CREATE INDEX ON package_tags_train (package, tag);
 SELECT metricrec.create_model('trial', 'package_tags_train',
 							  user_column => 'package', item_column => 'tag') \g /dev/null
-SELECT version, epochs, round(loss::numeric, 4) AS loss, users, items, interactions, duration
-  FROM metricrec.train('trial');
+CREATE VIEW package_features AS SELECT package, section, words FROM debian.packages;
+CREATE VIEW tag_features AS SELECT DISTINCT tag, split_part(tag, '::', 1) AS facet FROM package_tags_train;
+SELECT metricrec.create_model('trial_features', 'package_tags_train',
+							  user_column => 'package', item_column => 'tag', user_tower => 'pooled',
+							  user_features => 'package_features', item_features => 'tag_features',
+							  validation_fraction => 0) \g /dev/null
+SELECT metricrec.create_model('trial_tower', 'package_tags_train',
+							  user_column => 'package', item_column => 'tag',
+							  user_features => 'package_features', item_features => 'tag_features',
+							  preset => 'dual_tower', margin => 1.2, user_combination => 'both', item_combination => 'both',
+							  hidden_layers => '{128}', id_dropout => 0.3, epochs => 8) \g /dev/null
+SELECT 'default recipe' AS model, epochs, round(loss::numeric, 4) AS loss, users, items, interactions, duration
+  FROM metricrec.train('trial')
+UNION ALL
+SELECT 'with features', epochs, round(loss::numeric, 4), users, items, interactions, duration
+  FROM metricrec.train('trial_features')
+UNION ALL
+SELECT 'dual tower', epochs, round(loss::numeric, 4), users, items, interactions, duration
+  FROM metricrec.train('trial_tower');
 
 -- The most popular tags that the package does not have: a hidden tag's rank is
 -- its place by popularity, less those before it that the package already has.
@@ -56,10 +76,27 @@ WITH places AS (
 SELECT avg((hits > 0)::int) AS hit_rate, avg(hits::numeric / u.hidden) AS recall, avg(u.gain / b.gain) AS ndcg
   FROM users u JOIN best b ON b.hidden = least(u.hidden, 10);
 
-SELECT e.metric || ' at ' || e.k AS metric, round(e.value::numeric, 3) AS metricrec,
+SELECT e.metric || ' at ' || e.k AS metric, round(e.value::numeric, 3) AS default_recipe,
+	   round(f.value::numeric, 3) AS with_features, round(t.value::numeric, 3) AS dual_tower,
 	   round(CASE e.metric WHEN 'hit_rate' THEN p.hit_rate WHEN 'recall' THEN p.recall WHEN 'ndcg' THEN p.ndcg END, 3) AS most_popular
-  FROM metricrec.evaluate('trial', 'package_tags_test', k => '{10}') e, popular p
+  FROM metricrec.evaluate('trial', 'package_tags_test', k => '{10}') e
+  JOIN metricrec.evaluate('trial_features', 'package_tags_test', k => '{10}') f USING (metric, k)
+  JOIN metricrec.evaluate('trial_tower', 'package_tags_test', k => '{10}') t USING (metric, k), popular p
  WHERE e.metric IN ('hit_rate', 'recall', 'ndcg') ORDER BY e.metric;
+
+\echo
+\echo '   What the towers are for: ripgrep has no tag, so nothing could be learned of it. But it has features,'
+\echo '   and so a point, and tags can be proposed to it, here by the dual tower:'
+\echo
+SELECT section, array_to_string(words, ' ') AS words FROM package_features WHERE package = 'ripgrep';
+SELECT item_id AS tag, round(distance::numeric, 3) AS distance FROM recommend('ripgrep', 5, 'trial_tower') ORDER BY distance;
+\echo
+\echo '   And to a package that does not exist yet, a graphical chess game:'
+\echo
+SELECT i.item_id AS tag, round((i.embedding <-> new.point)::numeric, 3) AS distance
+  FROM trial_tower_item_embedding i,
+	   metricrec.embed_user('trial_tower', '{"section": "games", "words": ["chess", "game", "graphical"]}') AS new (point)
+ ORDER BY i.embedding <-> new.point LIMIT 5;
 
 \echo
 \echo '3. Train on everything: the users are packages, the items are tags.'
@@ -83,7 +120,7 @@ SELECT e.item_id AS because_of, round(e.distance::numeric, 3) AS distance
 	   explain_recommendation('git', r.item_id, 3, 'debtags') e;
 
 \echo
-\echo '   nginx has no tag, so it is not in the model. Say two, and ask for more:'
+\echo '   A package that is in no table, a web server: say two of its tags, and ask for more:'
 \echo
 SELECT item_id AS tag, round(distance::numeric, 3) AS distance
   FROM recommend_for_items(ARRAY['network::server', 'protocol::http'], 5, 'debtags') ORDER BY distance;

@@ -18,16 +18,18 @@
 static void
 budget_check(MrBudget *budget, Size size)
 {
+	const char *what = budget && budget->what ? budget->what : "interactions";
+
 	if (size > MaxAllocHugeSize)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("interactions are too large for the address space")));
+				 errmsg("%s are too large for the address space", what)));
 	if (budget == NULL)
 		return;
 	if (budget->limit > 0 && (budget->used > budget->limit || size > budget->limit - budget->used))
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("interactions do not fit into metricrec.training_memory"),
+				 errmsg("%s do not fit into metricrec.training_memory", what),
 				 errdetail("After %lld rows, at least %zu kB are needed; the limit is %zu kB.",
 						   (long long) budget->rows,
 						   (budget->used + size + 1023) / 1024, budget->limit / 1024),

@@ -15,6 +15,7 @@ typedef struct MrBudget
 	Size		used;			/* bytes held now */
 	Size		peak;			/* the most that was ever held, copies included */
 	int64		rows;			/* rows read so far, for the error's detail */
+	const char *what;			/* is read, for the error: NULL = "interactions" */
 } MrBudget;
 
 /* budget.c */

@@ -15,11 +15,19 @@
  * integers, order-preserving bits for float and numeric; NULL and NaN count as
  * earliest (PG_INT64_MIN).
  *
+ * With a tag column, a row is (user, item, tag): the pair is an interaction as
+ * any other, and the tags of its positive rows make a post.  A row without tag
+ * (NULL) is an interaction and nothing more.
+ *
  * A pair with several rows: positive if any row qualifies; its weight is the
  * sum over the qualifying rows, its time the latest of theirs.
  */
 #ifndef MR_DATASET_H
 #define MR_DATASET_H
+
+#include "catalog/pg_attribute.h"
+#include "lib/stringinfo.h"
+#include "utils/relcache.h"
 
 #include "data/idmap.h"
 #include "model/interactions.h"
@@ -33,6 +41,7 @@ typedef struct MrDatasetSource
 	const char *rating_column;
 	const char *weight_column;
 	const char *time_column;
+	const char *tag_column;
 	bool		has_min_rating;
 	double		min_rating;		/* a lower rating is seen, but not positive */
 } MrDatasetSource;
@@ -46,6 +55,8 @@ typedef struct MrDatasetCounts
 	int64		below_min;		/* rating below min_rating: seen, not positive */
 	int64		dropped;		/* of below_min: the user or the item has no positive at all */
 	int64		duplicates;		/* rows merged into another row of the same pair */
+	int64		null_tags;		/* of the rows that are positives: the tag is NULL */
+	int64		repeated_tags;	/* rows that give a pair a tag once more */
 } MrDatasetCounts;
 
 /*
@@ -60,6 +71,8 @@ typedef struct MrDataset
 	MrIdMap    *items;
 	MrInteractions positives;	/* over all users and items of the maps */
 	MrInteractions seen;		/* pairs that are seen but not positive; n_pairs may be 0 */
+	MrIdMap    *tags;			/* NULL without a tag column */
+	MrPosts    *posts;			/* likewise; may have none */
 	MrDatasetCounts counts;
 	Size		bytes;			/* of all arrays, maps included */
 	Size		peak_bytes;		/* the most that loading held */
@@ -76,10 +89,28 @@ typedef struct MrMappedPairs
 	MrDatasetCounts counts;
 } MrMappedPairs;
 
+/*
+ * Posts of another relation.  An id that its map lacks has a row number not below
+ * the map's size: there are as many rows as the relation has ids.
+ */
+typedef struct MrMappedPosts
+{
+	MemoryContext context;		/* holds everything below */
+	MrPosts		posts;
+	MrDatasetCounts counts;
+} MrMappedPosts;
+
 /* dataset_load.c */
 extern MrDataset *mr_dataset_load(const MrDatasetSource *source, MemoryContext parent, Size limit);
 extern MrMappedPairs *mr_dataset_load_mapped(const MrDatasetSource *source, MrIdMap *users, MrIdMap *items,
 											 MemoryContext parent, Size limit);
-extern void mr_dataset_check_columns(const MrDatasetSource *source, Oid *user_type, Oid *item_type);
+extern MrMappedPosts *mr_dataset_load_posts(const MrDatasetSource *source, MrIdMap *users, MrIdMap *items, MrIdMap *tags,
+											MemoryContext parent, Size limit);
+extern void mr_dataset_check_columns(const MrDatasetSource *source, Oid *user_type, Oid *item_type, Oid *tag_type);
+
+/* dataset_source.c: columns of any relation that is read by keys */
+extern Form_pg_attribute mr_dataset_find_column(Relation rel, const char *name);
+extern Oid	mr_dataset_add_key(StringInfo text, Relation rel, const char *name, Oid id_type, Oid *type,
+							   Oid *collation);
 
 #endif							/* MR_DATASET_H */

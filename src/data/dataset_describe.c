@@ -21,6 +21,8 @@
 PG_FUNCTION_INFO_V1(mr_dataset_describe);
 PG_FUNCTION_INFO_V1(mr_dataset_describe_mapped);
 PG_FUNCTION_INFO_V1(mr_dataset_bench_cursor);
+PG_FUNCTION_INFO_V1(mr_dataset_describe_posts);
+PG_FUNCTION_INFO_V1(mr_dataset_describe_posts_mapped);
 
 /* Arguments from `first` on: relation, user, item, rating, min_rating, weight, time. */
 static void
@@ -217,6 +219,100 @@ mr_dataset_describe_mapped(PG_FUNCTION_ARGS)
 		appendStringInfo(&out, " %d", mapped->unknown_items[user]);
 	appendStringInfoString(&out, ";");
 	append_pairs(&out, &mapped->pairs);
+	MemoryContextDelete(mapped->context);
+	MemoryContextDelete(dataset->context);
+	PG_RETURN_TEXT_P(cstring_to_text(out.data));
+}
+
+/* Posts as "user:item=tag,tag", for small data. */
+static void
+append_posts(StringInfo out, const MrPosts *posts)
+{
+	for (int32 p = 0; p < posts->n_posts && posts->lists.n_pairs <= 48; p++)
+	{
+		appendStringInfo(out, " %d:%d=", posts->post_user[p], posts->post_item[p]);
+		for (int64 i = posts->lists.user_start[p]; i < posts->lists.user_start[p + 1]; i++)
+			appendStringInfo(out, "%s%d", i > posts->lists.user_start[p] ? "," : "", posts->lists.items[i]);
+	}
+}
+
+static uint64
+hash_posts(uint64 hash, const MrPosts *posts)
+{
+	hash = hash_bytes_of(hash, posts->post_user, sizeof(int32) * posts->n_posts);
+	hash = hash_bytes_of(hash, posts->post_item, sizeof(int32) * posts->n_posts);
+	return hash_matrix(hash, &posts->lists);
+}
+
+/*
+ * mr_dataset_describe_posts(relation regclass, user name, item name, rating name,
+ * min_rating float8, weight name, "time" name, tag name, hash boolean) returns text
+ *
+ * The posts of a relation.
+ */
+Datum
+mr_dataset_describe_posts(PG_FUNCTION_ARGS)
+{
+	MrDatasetSource source;
+	MrDataset  *dataset;
+	StringInfoData out;
+
+	source_from_arguments(fcinfo, 0, &source);
+	source.tag_column = NameStr(*PG_GETARG_NAME(7));
+	dataset = mr_dataset_load(&source, CurrentMemoryContext, (Size) mr_training_memory * 1024);
+	if (!mr_interactions_valid(&dataset->positives) ||
+		!mr_posts_valid(dataset->posts, dataset->positives.n_users, dataset->positives.n_items))
+		elog(ERROR, "posts are not valid");
+	for (int32 p = 0; p < dataset->posts->n_posts; p++)
+		if (!mr_interactions_contain(&dataset->positives, dataset->posts->post_user[p], dataset->posts->post_item[p]))
+			elog(ERROR, "post %d is not an interaction", p);
+	check_map(dataset->tags);
+	initStringInfo(&out);
+	append_counts(&out, &dataset->counts);
+	appendStringInfo(&out, " null tags %lld repeated %lld; users %d items %d positive %lld tags %d posts %d taggings %lld",
+					 (long long) dataset->counts.null_tags, (long long) dataset->counts.repeated_tags,
+					 dataset->positives.n_users, dataset->positives.n_items, (long long) dataset->positives.n_pairs,
+					 dataset->posts->n_tags, dataset->posts->n_posts, (long long) dataset->posts->lists.n_pairs);
+	if (PG_GETARG_BOOL(8))
+		appendStringInfo(&out, "; hash %llx", (unsigned long long) hash_ids(hash_posts(0, dataset->posts), dataset->tags));
+	else
+	{
+		appendStringInfoString(&out, "; [");
+		append_ids(&out, dataset->tags, 24);
+		appendStringInfoString(&out, "]");
+		append_posts(&out, dataset->posts);
+	}
+	MemoryContextDelete(dataset->context);
+	PG_RETURN_TEXT_P(cstring_to_text(out.data));
+}
+
+/*
+ * mr_dataset_describe_posts_mapped(relation regclass, user name, item name, rating
+ * name, min_rating float8, weight name, "time" name, tag name, test regclass)
+ * returns text
+ *
+ * Loads `relation`, then the posts of `test` (same columns) by its maps.
+ */
+Datum
+mr_dataset_describe_posts_mapped(PG_FUNCTION_ARGS)
+{
+	MrDatasetSource source;
+	MrDataset  *dataset;
+	MrMappedPosts *mapped;
+	StringInfoData out;
+	Size		limit = (Size) mr_training_memory * 1024;
+
+	source_from_arguments(fcinfo, 0, &source);
+	source.tag_column = NameStr(*PG_GETARG_NAME(7));
+	dataset = mr_dataset_load(&source, CurrentMemoryContext, limit);
+	source.relation = PG_GETARG_OID(8);
+	mapped = mr_dataset_load_posts(&source, dataset->users, dataset->items, dataset->tags, CurrentMemoryContext, limit);
+	initStringInfo(&out);
+	append_counts(&out, &mapped->counts);
+	appendStringInfo(&out, " null tags %lld repeated %lld; of %d users %d items %d tags;",
+					 (long long) mapped->counts.null_tags, (long long) mapped->counts.repeated_tags,
+					 mr_idmap_size(dataset->users), mr_idmap_size(dataset->items), mr_idmap_size(dataset->tags));
+	append_posts(&out, &mapped->posts);
 	MemoryContextDelete(mapped->context);
 	MemoryContextDelete(dataset->context);
 	PG_RETURN_TEXT_P(cstring_to_text(out.data));

@@ -14,15 +14,19 @@ typedef struct MrDatasetQuery
 	char	   *text;
 	Oid			user_type;		/* of the columns, domains kept */
 	Oid			item_type;
+	Oid			tag_type;
 	Oid			user_collation;
 	Oid			item_collation;
+	Oid			tag_collation;
 	Oid			user_base_type; /* as the query gives them */
 	Oid			item_base_type;
+	Oid			tag_base_type;
 	Oid			time_base_type;
 	int			n_columns;
 	int			rating_at;		/* 0-based position in the query's result, -1 = none */
 	int			weight_at;
 	int			time_at;
+	int			tag_at;
 	bool		has_min_rating;
 	double		min_rating;
 } MrDatasetQuery;
@@ -46,16 +50,17 @@ typedef struct MrRowBatch
 	bool		positive[MR_IDMAP_BATCH];	/* false: rating below the minimum */
 	float		weight[MR_IDMAP_BATCH]; /* 1 if there is no weight column */
 	int64		time[MR_IDMAP_BATCH];	/* 0 if there is no time column */
+	int32		tag[MR_IDMAP_BATCH];	/* -1: none */
 } MrRowBatch;
 
 typedef void (*MrRowSink) (void *arg, const MrRowBatch *batch);
 
 /* dataset_source.c */
 extern void mr_dataset_prepare(const MrDatasetSource *source, const MrIdMap *users, const MrIdMap *items,
-							   MrDatasetQuery *query);
+							   const MrIdMap *tags, MrDatasetQuery *query);
 
 /* dataset_read.c */
 extern void mr_dataset_read(const MrDatasetQuery *query, const MrKeyTarget *users, const MrKeyTarget *items,
-							MrBudget *budget, MrRowSink sink, void *arg, MrDatasetCounts *counts);
+							const MrKeyTarget *tags, MrBudget *budget, MrRowSink sink, void *arg, MrDatasetCounts *counts);
 
 #endif							/* MR_DATASET_INTERNAL_H */

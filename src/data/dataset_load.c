@@ -8,19 +8,22 @@
  *	   the canonical order of their ids
  *	3. both lists become matrices; a pair that is positive by any of its rows is
  *	   taken out of the seen ones
+ *	4. with a tag column, the taggings of the positives become posts
  *
  * The result depends on the set of the rows, not on their physical order, the
  * page layout or the plan.
  *
  * Memory, per row that is read: 16 bytes at the peak (the list, and its copy in
  * the order of the items), 8 more with weights, 16 more with times; afterwards 4
- * bytes per distinct pair (+ 4, + 8).  The maps come on top (idmap.c).
+ * bytes per distinct pair (+ 4, + 8).  The maps come on top (idmap.c).  A tagging
+ * takes 12 bytes until it is in a post.
  */
 #include "postgres.h"
 
 #include "utils/memutils.h"
 
 #include "data/dataset_internal.h"
+#include "data/dataset_posts.h"
 #include "data/pairs.h"
 
 /* What the sink of a load fills. */
@@ -28,6 +31,7 @@ typedef struct LoadState
 {
 	MrPairList	positives;
 	MrPairList	seen;
+	MrPairList	taggings;		/* of positives */
 } LoadState;
 
 static void
@@ -43,6 +47,8 @@ take_batch(void *arg, const MrRowBatch *batch)
 			mr_pairs_append(&state->positives, pair, batch->weight[i], batch->time[i]);
 		else
 			mr_pairs_append(&state->seen, pair, 1, 0);
+		if (batch->positive[i] && batch->tag[i] >= 0)
+			mr_taggings_append(&state->taggings, pair, batch->tag[i]);
 	}
 }
 
@@ -65,6 +71,7 @@ canonicalise(MrDataset *dataset, LoadState *state, MrBudget *budget, MemoryConte
 	mr_idmap_canonicalise(dataset->users, keep, new_row);
 	mr_idmap_canonicalise(dataset->items, keep + n_users, new_row + n_users);
 	mr_pairs_renumber(&state->positives, new_row, new_row + n_users);
+	mr_pairs_renumber(&state->taggings, new_row, new_row + n_users);
 	dataset->counts.dropped = mr_pairs_renumber(&state->seen, new_row, new_row + n_users);
 	mr_budget_free(budget, new_row, row_size);
 	mr_budget_free(budget, keep, keep_size);
@@ -93,6 +100,7 @@ mr_dataset_load(const MrDatasetSource *source, MemoryContext parent, Size limit)
 	MrBudget   *budget = MemoryContextAllocZero(context, sizeof(MrBudget));
 	MrKeyTarget users = {NULL, NULL};
 	MrKeyTarget items = {NULL, NULL};
+	MrKeyTarget tags = {NULL, NULL};
 	MrDatasetQuery query;
 	LoadState	state;
 	int32		n_users;
@@ -100,21 +108,35 @@ mr_dataset_load(const MrDatasetSource *source, MemoryContext parent, Size limit)
 
 	budget->limit = limit;
 	dataset->context = context;
-	mr_dataset_prepare(source, NULL, NULL, &query);
+	mr_dataset_prepare(source, NULL, NULL, NULL, &query);
 	users.map = dataset->users = mr_idmap_create(query.user_type, query.user_collation, context);
 	items.map = dataset->items = mr_idmap_create(query.item_type, query.item_collation, context);
 	mr_idmap_set_budget(users.map, budget);
 	mr_idmap_set_budget(items.map, budget);
+	if (query.tag_at >= 0)
+	{
+		tags.map = dataset->tags = mr_idmap_create(query.tag_type, query.tag_collation, context);
+		mr_idmap_set_budget(tags.map, budget);
+	}
 	mr_pairs_init(&state.positives, scratch, budget, query.weight_at >= 0, query.time_at >= 0);
 	mr_pairs_init(&state.seen, scratch, budget, false, false);
+	mr_taggings_init(&state.taggings, scratch, budget);
 
-	mr_dataset_read(&query, &users, &items, budget, take_batch, &state, &dataset->counts);
+	mr_dataset_read(&query, &users, &items, &tags, budget, take_batch, &state, &dataset->counts);
 	canonicalise(dataset, &state, budget, scratch);
 	n_users = mr_idmap_size(dataset->users);
 	n_items = mr_idmap_size(dataset->items);
 	dataset->counts.duplicates = mr_pairs_to_matrix(&state.positives, n_users, n_items, context, &dataset->positives);
 	dataset->counts.duplicates += mr_pairs_to_matrix(&state.seen, n_users, n_items, context, &dataset->seen);
 	dataset->counts.duplicates += mr_matrix_subtract(&dataset->seen, &dataset->positives);
+
+	if (dataset->tags)
+	{
+		dataset->posts = MemoryContextAllocZero(context, sizeof(MrPosts));
+		mr_taggings_canonicalise(&state.taggings, dataset->tags);
+		dataset->counts.repeated_tags = mr_taggings_to_posts(&state.taggings, &dataset->positives,
+															 mr_idmap_size(dataset->tags), context, dataset->posts);
+	}
 
 	dataset->bytes = budget->used;
 	dataset->peak_bytes = budget->peak;

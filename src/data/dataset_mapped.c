@@ -97,9 +97,9 @@ mr_dataset_load_mapped(const MrDatasetSource *source, MrIdMap *users, MrIdMap *i
 	mapped->context = context;
 	mr_idmap_set_budget(user_target.unknown, &budget);
 	mr_idmap_set_budget(item_target.unknown, &budget);
-	mr_dataset_prepare(source, users, items, &query);
+	mr_dataset_prepare(source, users, items, NULL, &query);
 	mr_pairs_init(&list, scratch, &budget, query.weight_at >= 0, query.time_at >= 0);
-	mr_dataset_read(&query, &user_target, &item_target, &budget, take_batch, &list, &mapped->counts);
+	mr_dataset_read(&query, &user_target, &item_target, NULL, &budget, take_batch, &list, &mapped->counts);
 
 	all_users = (int64) n_users + mr_idmap_size(user_target.unknown);
 	all_items = (int64) n_items + mr_idmap_size(item_target.unknown);

@@ -14,6 +14,9 @@
  *			 --256 rows--> flush_batch: keys to rows, all probes prefetched
  *			 --batch--> sink
  *
+ * Tags may be NULL, so they are kept apart: the t-th tag of a batch belongs to the
+ * row that says so.
+ *
  * Interrupts: the executor checks for each row.
  */
 #include "postgres.h"
@@ -61,6 +64,9 @@ typedef struct RowReceiver
 	MemoryContext context;		/* of the staged keys */
 	KeyColumn	user;
 	KeyColumn	item;
+	KeyColumn	tag;			/* with a tag column */
+	int			n_tags;			/* of the batch, NULLs not counted */
+	int32		tags[MR_IDMAP_BATCH];	/* their rows */
 	MrRowBatch	batch;
 } RowReceiver;
 
@@ -199,6 +205,14 @@ flush_batch(RowReceiver *receiver)
 	receiver->budget->rows = receiver->counts->rows;
 	flush_column(&receiver->user, batch->n, batch->user);
 	flush_column(&receiver->item, batch->n, batch->item);
+	if (receiver->query->tag_at >= 0)
+	{
+		flush_column(&receiver->tag, receiver->n_tags, receiver->tags);
+		for (int i = 0; i < batch->n; i++)
+			if (batch->tag[i] >= 0)
+				batch->tag[i] = receiver->tags[batch->tag[i]];
+		receiver->n_tags = 0;
+	}
 	receiver->sink(receiver->arg, batch);
 	batch->n = 0;
 }
@@ -256,6 +270,24 @@ take_values(RowReceiver *receiver, const TupleTableSlot *slot, int i)
 	return true;
 }
 
+/* The tag of place i, if it has one: for now its number among those of the batch. */
+static inline void
+take_tag(RowReceiver *receiver, const TupleTableSlot *slot, int i)
+{
+	int			at = receiver->query->tag_at;
+
+	receiver->batch.tag[i] = -1;
+	if (at < 0)
+		return;
+	if (slot->tts_isnull[at])
+	{
+		receiver->counts->null_tags += receiver->batch.positive[i];
+		return;
+	}
+	take_key(&receiver->tag, slot->tts_values[at], receiver->n_tags, receiver->tags);
+	receiver->batch.tag[i] = receiver->n_tags++;
+}
+
 static bool
 receive_row(TupleTableSlot *slot, DestReceiver *self)
 {
@@ -281,9 +313,11 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	old = MemoryContextSwitchTo(receiver->context);
 	take_key(&receiver->user, slot->tts_values[0], i, batch->user);
 	take_key(&receiver->item, slot->tts_values[1], i, batch->item);
+	take_tag(receiver, slot, i);
 	batch->n++;
 	if (batch->n == MR_IDMAP_BATCH ||
-		mr_byte_keys_size(&receiver->user.staged) + mr_byte_keys_size(&receiver->item.staged) > MAX_STAGED_BYTES)
+		mr_byte_keys_size(&receiver->user.staged) + mr_byte_keys_size(&receiver->item.staged) +
+		mr_byte_keys_size(&receiver->tag.staged) > MAX_STAGED_BYTES)
 		flush_batch(receiver);
 	MemoryContextSwitchTo(old);
 	return true;
@@ -297,7 +331,8 @@ receiver_startup(DestReceiver *self, int operation, TupleDesc descriptor)
 
 	if (descriptor->natts != query->n_columns ||
 		getBaseType(TupleDescAttr(descriptor, 0)->atttypid) != query->user_base_type ||
-		getBaseType(TupleDescAttr(descriptor, 1)->atttypid) != query->item_base_type)
+		getBaseType(TupleDescAttr(descriptor, 1)->atttypid) != query->item_base_type ||
+		(query->tag_at >= 0 && getBaseType(TupleDescAttr(descriptor, query->tag_at)->atttypid) != query->tag_base_type))
 		elog(ERROR, "query of the interactions gives unexpected columns");
 }
 
@@ -341,11 +376,12 @@ run_query(RowReceiver *receiver)
 
 /*
  * Runs the query and gives its rows to the sink, batch by batch.  counts: rows,
- * null_keys, bad_values and below_min are added to.
+ * null_keys, bad_values, below_min and null_tags are added to.  tags may be NULL if
+ * the query has no tags.
  */
 void
 mr_dataset_read(const MrDatasetQuery *query, const MrKeyTarget *users, const MrKeyTarget *items,
-				MrBudget *budget, MrRowSink sink, void *arg, MrDatasetCounts *counts)
+				const MrKeyTarget *tags, MrBudget *budget, MrRowSink sink, void *arg, MrDatasetCounts *counts)
 {
 	RowReceiver *receiver = palloc0(sizeof(RowReceiver));
 
@@ -357,6 +393,8 @@ mr_dataset_read(const MrDatasetQuery *query, const MrKeyTarget *users, const MrK
 	receiver->query = query;
 	init_column(&receiver->user, users, query->user_base_type);
 	init_column(&receiver->item, items, query->item_base_type);
+	if (query->tag_at >= 0)
+		init_column(&receiver->tag, tags, query->tag_base_type);
 	receiver->context = CurrentMemoryContext;
 	receiver->sink = sink;
 	receiver->arg = arg;

@@ -71,8 +71,8 @@ column_list(Relation rel)
 }
 
 /* A column by its name, with the privilege to read it. */
-static Form_pg_attribute
-find_column(Relation rel, const char *name)
+Form_pg_attribute
+mr_dataset_find_column(Relation rel, const char *name)
 {
 	Oid			relid = RelationGetRelid(rel);
 
@@ -120,21 +120,20 @@ add_column(StringInfo text, const char *name, Oid cast_to)
 }
 
 /*
- * Adds a key column.  With a map, the column is cast to the map's type.  If
- * that is an integer, any integer will do: an id out of the range of the map's
- * type is unknown, not an error.  Returns the type that is read.
+ * Adds a key column.  With the type of a model's ids, the column is cast to it.
+ * If that is an integer, any integer will do: an id out of the range of the type
+ * is unknown, not an error.  Returns the type that is read.
  */
-static Oid
-add_key(StringInfo text, Relation rel, const char *name, const MrIdMap *map, Oid *type, Oid *collation)
+Oid
+mr_dataset_add_key(StringInfo text, Relation rel, const char *name, Oid id_type, Oid *type, Oid *collation)
 {
-	Form_pg_attribute column = find_column(rel, name);
+	Form_pg_attribute column = mr_dataset_find_column(rel, name);
 	Oid			base_type = getBaseType(column->atttypid);
-	Oid			map_type;
 	Oid			function;
 
 	*type = column->atttypid;
 	*collation = column->attcollation;
-	if (map == NULL)
+	if (!OidIsValid(id_type))
 	{
 		if (!mr_idmap_hashable(column->atttypid))
 			ereport(ERROR,
@@ -146,23 +145,23 @@ add_key(StringInfo text, Relation rel, const char *name, const MrIdMap *map, Oid
 		add_column(text, name, InvalidOid);
 		return base_type;
 	}
-	map_type = getBaseType(mr_idmap_type(map));
-	if (base_type == map_type || (is_integer(base_type) && is_integer(map_type)))
+	id_type = getBaseType(id_type);
+	if (base_type == id_type || (is_integer(base_type) && is_integer(id_type)))
 	{
 		add_column(text, name, InvalidOid);
 		return base_type;
 	}
-	if (find_coercion_pathway(map_type, column->atttypid, COERCION_EXPLICIT, &function) == COERCION_PATH_NONE)
+	if (find_coercion_pathway(id_type, column->atttypid, COERCION_EXPLICIT, &function) == COERCION_PATH_NONE)
 		ereport(ERROR,
 				(errcode(ERRCODE_CANNOT_COERCE),
 				 errmsg("column \"%s\" of relation \"%s\" cannot be cast to the type of the model's ids",
 						name, RelationGetRelationName(rel)),
 				 errdetail("The column is of type %s, the ids are of type %s.",
-						   format_type_be(column->atttypid), format_type_be(map_type))));
-	if (is_integer(map_type))
-		map_type = INT8OID;
-	add_column(text, name, map_type);
-	return map_type;
+						   format_type_be(column->atttypid), format_type_be(id_type))));
+	if (is_integer(id_type))
+		id_type = INT8OID;
+	add_column(text, name, id_type);
+	return id_type;
 }
 
 /*
@@ -172,7 +171,7 @@ add_key(StringInfo text, Relation rel, const char *name, const MrIdMap *map, Oid
 static void
 add_number(StringInfo text, Relation rel, const char *name, const char *role)
 {
-	Form_pg_attribute column = find_column(rel, name);
+	Form_pg_attribute column = mr_dataset_find_column(rel, name);
 	Oid			function;
 	CoercionPathType path = find_coercion_pathway(FLOAT8OID, column->atttypid, COERCION_EXPLICIT, &function);
 
@@ -189,7 +188,7 @@ add_number(StringInfo text, Relation rel, const char *name, const char *role)
 static Oid
 add_time(StringInfo text, Relation rel, const char *name)
 {
-	Form_pg_attribute column = find_column(rel, name);
+	Form_pg_attribute column = mr_dataset_find_column(rel, name);
 	Oid			base_type = getBaseType(column->atttypid);
 
 	switch (base_type)
@@ -219,26 +218,28 @@ add_time(StringInfo text, Relation rel, const char *name)
 }
 
 /*
- * Checks the source and makes its query.  users and items: the maps whose types
+ * Checks the source and makes its query.  users, items, tags: the maps whose types
  * the keys must have, or NULL for the columns' own types.
  */
 void
 mr_dataset_prepare(const MrDatasetSource *source, const MrIdMap *users, const MrIdMap *items,
-				   MrDatasetQuery *query)
+				   const MrIdMap *tags, MrDatasetQuery *query)
 {
 	Relation	rel = open_source(source->relation);
 	StringInfoData columns;
 	int			n = 2;
 
 	memset(query, 0, sizeof(*query));
-	query->rating_at = query->weight_at = query->time_at = -1;
+	query->rating_at = query->weight_at = query->time_at = query->tag_at = -1;
 	query->has_min_rating = source->has_min_rating && source->rating_column;
 	query->min_rating = source->min_rating;
 	initStringInfo(&columns);
-	query->user_base_type = add_key(&columns, rel, source->user_column, users,
-									&query->user_type, &query->user_collation);
-	query->item_base_type = add_key(&columns, rel, source->item_column, items,
-									&query->item_type, &query->item_collation);
+	query->user_base_type = mr_dataset_add_key(&columns, rel, source->user_column,
+											   users ? mr_idmap_type(users) : InvalidOid,
+											   &query->user_type, &query->user_collation);
+	query->item_base_type = mr_dataset_add_key(&columns, rel, source->item_column,
+											   items ? mr_idmap_type(items) : InvalidOid,
+											   &query->item_type, &query->item_collation);
 	if (source->rating_column)
 	{
 		add_number(&columns, rel, source->rating_column, "rating");
@@ -254,6 +255,13 @@ mr_dataset_prepare(const MrDatasetSource *source, const MrIdMap *users, const Mr
 		query->time_base_type = add_time(&columns, rel, source->time_column);
 		query->time_at = n++;
 	}
+	if (source->tag_column)
+	{
+		query->tag_base_type = mr_dataset_add_key(&columns, rel, source->tag_column,
+												  tags ? mr_idmap_type(tags) : InvalidOid,
+												  &query->tag_type, &query->tag_collation);
+		query->tag_at = n++;
+	}
 	query->n_columns = n;
 	query->text = psprintf("SELECT %s FROM %s AS t", columns.data,
 						   quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
@@ -266,16 +274,19 @@ mr_dataset_prepare(const MrDatasetSource *source, const MrIdMap *users, const Mr
  * calling role: 42P01 dropped; 42809 not a kind of table; 42703 no such column;
  * 42P10 system column; 42883 key not hashable; 42804 rating, weight or time of a
  * wrong type; 42501 no privilege.  Returns the types of the key columns, so that
- * the caller can tell whether they changed (either pointer may be NULL).
+ * the caller can tell whether they changed (any pointer may be NULL); the tags'
+ * type is InvalidOid without a tag column.
  */
 void
-mr_dataset_check_columns(const MrDatasetSource *source, Oid *user_type, Oid *item_type)
+mr_dataset_check_columns(const MrDatasetSource *source, Oid *user_type, Oid *item_type, Oid *tag_type)
 {
 	MrDatasetQuery query;
 
-	mr_dataset_prepare(source, NULL, NULL, &query);
+	mr_dataset_prepare(source, NULL, NULL, NULL, &query);
 	if (user_type)
 		*user_type = query.user_type;
 	if (item_type)
 		*item_type = query.item_type;
+	if (tag_type)
+		*tag_type = query.tag_type;
 }

@@ -33,6 +33,8 @@ add_chunk(MrPairList *list)
 		chunk->weights = mr_budget_alloc(list->budget, list->context, sizeof(float) * chunk->capacity);
 	if (list->has_times)
 		chunk->times = mr_budget_alloc(list->budget, list->context, sizeof(int64) * chunk->capacity);
+	if (list->has_tags)
+		chunk->tags = mr_budget_alloc(list->budget, list->context, sizeof(int32) * chunk->capacity);
 	if (list->last)
 		list->last->next = chunk;
 	else
@@ -102,6 +104,8 @@ mr_pairs_renumber(MrPairList *list, const int32 *new_user, const int32 *new_item
 				chunk->weights[n] = chunk->weights[p];
 			if (chunk->times)
 				chunk->times[n] = chunk->times[p];
+			if (chunk->tags)
+				chunk->tags[n] = chunk->tags[p];
 			n++;
 		}
 		removed += chunk->n - n;
@@ -124,6 +128,7 @@ mr_pairs_free(MrPairList *list)
 		mr_budget_free(list->budget, chunk->pairs, sizeof(MrPair) * chunk->capacity);
 		mr_budget_free(list->budget, chunk->weights, sizeof(float) * chunk->capacity);
 		mr_budget_free(list->budget, chunk->times, sizeof(int64) * chunk->capacity);
+		mr_budget_free(list->budget, chunk->tags, sizeof(int32) * chunk->capacity);
 		pfree(chunk);
 		chunk = next;
 	}

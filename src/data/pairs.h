@@ -27,6 +27,7 @@ typedef struct MrPairChunk
 	MrPair	   *pairs;
 	float	   *weights;		/* NULL if the list has none */
 	int64	   *times;			/* NULL if the list has none */
+	int32	   *tags;			/* NULL if the list has none */
 } MrPairChunk;
 
 typedef struct MrPairList
@@ -35,6 +36,7 @@ typedef struct MrPairList
 	MrBudget   *budget;
 	bool		has_weights;
 	bool		has_times;
+	bool		has_tags;		/* set after mr_pairs_init(); see dataset_posts.c */
 	int64		n;
 	MrPairChunk *first;
 	MrPairChunk *last;

@@ -30,7 +30,8 @@ typedef struct MrStepRates
 /*
  * Bounds of error: exp within 3e-7 relative of the true value for arguments in
  * [-87, 88], 0 below, exp(88) above; log within 3e-7 of max(|log x|, 1) for
- * normal positive x.
+ * normal positive x; tanh and gelu, and their slopes, within 1e-6 absolute for any
+ * finite argument (gelu relative to max(|x|, 1)).
  */
 typedef struct MrRowMath
 {
@@ -49,6 +50,19 @@ typedef struct MrRowMath
 						  float pull, float push, size_t n);
 	/* sum[] = SUM of rows base[ids[i] * n ...] over i < count */
 	void		(*gather_sum) (float *sum, const float *base, size_t n, const int32_t *ids, size_t count);
+	/* y[] += SUM of factors[i] * row base[ids[i] * n ...] over i < count */
+	void		(*gather_axpy) (float *y, const float *base, size_t n, const int32_t *ids,
+								const float *factors, size_t count);
+	/* base[ids[i] * n ...][] += factors[i] * x[] for each i < count */
+	void		(*scatter_axpy) (float *base, size_t n, const int32_t *ids, const float *factors, size_t count,
+								 const float *x);
+	void		(*multiply) (float *y, const float *x, size_t n);	/* y *= x */
+	/* x = f(x), slope = f'(x) unless slope is NULL; what is not a number stays so */
+	void		(*relu) (float *x, float *slope, size_t n);
+	void		(*tanh) (float *x, float *slope, size_t n);
+	void		(*gelu) (float *x, float *slope, size_t n);
+	/* x *= random[i] >= threshold ? scale : 0, slope the same unless NULL */
+	void		(*drop) (float *x, float *slope, const uint16_t *random, int32_t threshold, float scale, size_t n);
 	/* m1 = b1 m1 + (1-b1) g; m2 = b2 m2 + (1-b2) g^2; x = keep x - rate m1 / (sqrt(m2) + eps) */
 	void		(*adam) (float *x, float *m1, float *m2, const float *g, size_t n, const MrStepRates *r);
 	/* m2 += g^2; x = keep x - rate g / (sqrt(m2) + eps) */

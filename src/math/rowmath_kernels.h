@@ -14,11 +14,13 @@
 
 typedef float KERNEL(F) __attribute__((vector_size(KERNEL_WIDTH * 4), aligned(4), may_alias));
 typedef int32_t KERNEL(I) __attribute__((vector_size(KERNEL_WIDTH * 4), aligned(4), may_alias));
+typedef uint16_t KERNEL(H) __attribute__((vector_size(KERNEL_WIDTH * 2), aligned(2), may_alias));
 typedef uint32_t KERNEL(U) __attribute__((vector_size(KERNEL_WIDTH * 4), aligned(4), may_alias));
 
 #define VF KERNEL(F)
 #define VI KERNEL(I)
 #define VU KERNEL(U)
+#define VH KERNEL(H)
 #define W KERNEL_WIDTH
 #define AT(p) (*(VF *) (p))
 #define AT_CONST(p) (*(const VF *) (p))
@@ -141,6 +143,102 @@ KERNEL(gather_sum) (float *sum, const float *base, size_t n, const int32_t *ids,
 	}
 }
 
+/* As gather_sum; the rows lie anywhere, so those some places ahead are asked for. */
+KERNEL_TARGET static void
+KERNEL(gather_axpy) (float *y, const float *base, size_t n, const int32_t *ids, const float *factors, size_t count)
+{
+	size_t		column = 0;
+
+	for (; column + 4 * W <= n; column += 4 * W)
+	{
+		VF			s0 = AT(y + column);
+		VF			s1 = AT(y + column + W);
+		VF			s2 = AT(y + column + 2 * W);
+		VF			s3 = AT(y + column + 3 * W);
+
+		for (size_t i = 0; i < count; i++)
+		{
+			const float *row = base + (size_t) ids[i] * n + column;
+			float		factor = factors[i];
+
+			if (i + 8 < count)
+				for (size_t k = 0; k < 4 * W; k += 16)
+					__builtin_prefetch(base + (size_t) ids[i + 8] * n + column + k);
+			s0 += factor * AT_CONST(row);
+			s1 += factor * AT_CONST(row + W);
+			s2 += factor * AT_CONST(row + 2 * W);
+			s3 += factor * AT_CONST(row + 3 * W);
+		}
+		AT(y + column) = s0;
+		AT(y + column + W) = s1;
+		AT(y + column + 2 * W) = s2;
+		AT(y + column + 3 * W) = s3;
+	}
+	for (; column < n; column += W)
+	{
+		VF			s = AT(y + column);
+
+		for (size_t i = 0; i < count; i++)
+			s += factors[i] * AT_CONST(base + (size_t) ids[i] * n + column);
+		AT(y + column) = s;
+	}
+}
+
+/* The other way round: x stays in registers. */
+KERNEL_TARGET static void
+KERNEL(scatter_axpy) (float *base, size_t n, const int32_t *ids, const float *factors, size_t count, const float *x)
+{
+	size_t		column = 0;
+
+	for (; column + 4 * W <= n; column += 4 * W)
+	{
+		VF			x0 = AT_CONST(x + column);
+		VF			x1 = AT_CONST(x + column + W);
+		VF			x2 = AT_CONST(x + column + 2 * W);
+		VF			x3 = AT_CONST(x + column + 3 * W);
+
+		for (size_t i = 0; i < count; i++)
+		{
+			float	   *row = base + (size_t) ids[i] * n + column;
+			float		factor = factors[i];
+
+			if (i + 4 < count)
+				for (size_t k = 0; k < 4 * W; k += 16)
+					__builtin_prefetch(base + (size_t) ids[i + 4] * n + column + k, 1);
+			AT(row) += factor * x0;
+			AT(row + W) += factor * x1;
+			AT(row + 2 * W) += factor * x2;
+			AT(row + 3 * W) += factor * x3;
+		}
+	}
+	for (; column < n; column += W)
+		for (size_t i = 0; i < count; i++)
+			AT(base + (size_t) ids[i] * n + column) += factors[i] * AT_CONST(x + column);
+}
+
+KERNEL_TARGET static void
+KERNEL(multiply) (float *y, const float *x, size_t n)
+{
+	for (size_t i = 0; i < n; i += W)
+		AT(y + i) *= AT_CONST(x + i);
+}
+
+KERNEL_TARGET static void
+KERNEL(drop) (float *x, float *slope, const uint16_t *random, int32_t threshold, float scale, size_t n)
+{
+	VF			scales = (VF) {0} +scale;
+
+	for (size_t i = 0; i < n; i += W)
+	{
+		VI			kept = __builtin_convertvector(*(const VH *) (random + i), VI) >= threshold;
+		VF			factor = (VF) ((VI) scales & kept);
+
+		AT(x + i) *= factor;
+		if (slope)
+			AT(slope + i) *= factor;
+	}
+}
+
 KERNEL_TARGET static void
 KERNEL(adam) (float *x, float *m1, float *m2, const float *g, size_t n, const MrStepRates *r)
 {
@@ -236,6 +334,80 @@ KERNEL(exp_vector) (VF *value)
 	p = p * (r * r) + r + 1.0f;
 	/* unsigned, because the lanes that are not kept may wrap around */
 	*value = (VF) (((VU) p + (((VU) shifted - 0x4b400000) << 23)) & (VU) kept);
+}
+
+KERNEL_TARGET static void
+KERNEL(relu) (float *x, float *slope, size_t n)
+{
+	VF			one = (VF) {0} +1.0f;
+
+	for (size_t i = 0; i < n; i += W)
+	{
+		VF			v = AT(x + i);
+		VI			off = v <= 0.0f;
+
+		AT(x + i) = (VF) ((VI) v & ~off);
+		if (slope)
+			AT(slope + i) = (VF) ((VI) one & ~off);
+	}
+}
+
+/*
+ * tanh: 1 - 2 / (1 + exp(2x)), near 0 an odd polynomial, which keeps the digits.
+ * Beyond |x| = 20 the first is 1 already.
+ */
+KERNEL_TARGET static void
+KERNEL(tanh) (float *x, float *slope, size_t n)
+{
+	for (size_t i = 0; i < n; i += W)
+	{
+		VF			v = AT(x + i);
+		VF			z = v * v;
+		VI			far = z >= 0.390625f;
+		VF			e = 2.0f * v;
+		VF			near = -5.70498872745e-3f * z + 2.06390887954e-2f;
+		VF			result;
+
+		KERNEL(exp_vector) (&e);
+		e = 1.0f - 2.0f / (1.0f + e);
+		near = near * z - 5.37397155531e-2f;
+		near = near * z + 1.33314422036e-1f;
+		near = near * z - 3.33332819422e-1f;
+		near = near * z * v + v;
+		result = (VF) (((VI) e & far) | ((VI) near & ~far));
+		AT(x + i) = result;
+		if (slope)
+			AT(slope + i) = 1.0f - result * result;
+	}
+}
+
+/*
+ * GELU in its usual form by tanh, which is x s with the logistic function
+ * s = 1 / (1 + exp(-2u)), u = sqrt(2/pi) (x + 0.044715 x^3).  Beyond |x| = 9.5 s
+ * is 0 or 1 to all digits; u of larger numbers would overflow.
+ */
+KERNEL_TARGET static void
+KERNEL(gelu) (float *x, float *slope, size_t n)
+{
+	for (size_t i = 0; i < n; i += W)
+	{
+		VF			v = AT(x + i);
+		VI			high = v > 9.5f;
+		VI			low = v < -9.5f;
+		VF			limit = (VF) {0} +9.5f;
+		VF			c = (VF) (((VI) v & ~(high | low)) | ((VI) limit & high) | ((VI) -limit & low));
+		VF			square = c * c;
+		VF			e = c * (-1.5957691216f - 0.0713548163f * square);
+		VF			turn = 1.5957691216f + 0.2140644488f * square;
+		VF			s;
+
+		KERNEL(exp_vector) (&e);
+		s = 1.0f / (1.0f + e);
+		AT(x + i) = v * s;
+		/* e s is 1 - s with all its digits */
+		if (slope)
+			AT(slope + i) = s + c * turn * (e * s) * s;
+	}
 }
 
 KERNEL_TARGET static float
@@ -351,13 +523,15 @@ KERNEL(inverse_density) (float *w, const float *s, float exponent, float shift, 
 static const MrRowMath KERNEL(table) = {
 	KERNEL_LABEL,
 	KERNEL(dot), KERNEL(squared_distance), KERNEL(squared_distances), KERNEL(axpy), KERNEL(scale),
-	KERNEL(hinge), KERNEL(gather_sum),
+	KERNEL(hinge), KERNEL(gather_sum), KERNEL(gather_axpy), KERNEL(scatter_axpy), KERNEL(multiply),
+	KERNEL(relu), KERNEL(tanh), KERNEL(gelu), KERNEL(drop),
 	KERNEL(adam), KERNEL(adagrad), KERNEL(max), KERNEL(exp_sum), KERNEL(inverse_density)
 };
 
 #undef VF
 #undef VI
 #undef VU
+#undef VH
 #undef W
 #undef AT
 #undef AT_CONST

@@ -231,6 +231,44 @@ catch_up(MrTrainer *t, const MrStep *step, int32_t user, int32_t positive)
 }
 
 /*
+ * The points of a batch, made anew from ids and features: its users, and all
+ * items, because any may be drawn.
+ */
+static MrStatus
+refresh_towers(MrTrainer *t, int64_t first, int32_t n, MrPoll poll, void *arg)
+{
+	if (t->item_tower.is_on)
+	{
+		mr_side_tower_list_all(&t->item_tower);
+		if (mr_side_tower_refresh(&t->item_tower, &t->items, &t->rng, poll, arg) != MR_OK)
+			return MR_STOPPED;
+	}
+	if (t->user_tower.is_on)
+	{
+		mr_side_tower_list_none(&t->user_tower);
+		for (int32_t at = 0; at < n; at++)
+			mr_side_tower_list(&t->user_tower, t->hinge.pair_user[t->hinge.order[first + at]]);
+		if (mr_side_tower_refresh(&t->user_tower, &t->users, &t->rng, poll, arg) != MR_OK)
+			return MR_STOPPED;
+	}
+	return MR_OK;
+}
+
+/*
+ * Gradients of the points, through the towers, to the ids.  As the hinges are
+ * summed over the batch, so is the feature loss over the touched rows.
+ */
+static MrStatus
+towers_backward(MrTrainer *t, double *loss, MrPoll poll, void *arg)
+{
+	if (t->item_tower.is_on && mr_side_tower_backward(&t->item_tower, &t->items, true, 1, loss, poll, arg) != MR_OK)
+		return MR_STOPPED;
+	if (t->user_tower.is_on && mr_side_tower_backward(&t->user_tower, &t->users, true, 1, loss, poll, arg) != MR_OK)
+		return MR_STOPPED;
+	return MR_OK;
+}
+
+/*
  * Loss and gradients of the pairs order[first .. first + n); users that like
  * every item are left out.
  */
@@ -283,13 +321,17 @@ mr_hinge_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result)
 		if (t->hyper.sampling == MR_SAMPLING_TWO_STAGE &&
 			mr_two_stage_batch(t, poll, arg) != MR_OK)
 			return MR_STOPPED;
+		if (refresh_towers(t, first, n, poll, arg) != MR_OK)
+			return MR_STOPPED;
 		if (add_batch(t, &step, first, n, poll, arg, result) != MR_OK)
 			return MR_STOPPED;
 		if (t->hyper.covariance > 0 &&
 			mr_covariance_add(t, first, n, poll, arg, &result->loss) != MR_OK)
 			return MR_STOPPED;
-		if (step_touched(t, &t->users, &step, poll, arg) != MR_OK ||
-			step_touched(t, &t->items, &step, poll, arg) != MR_OK)
+		if (towers_backward(t, &result->loss, poll, arg) != MR_OK ||
+			step_touched(t, &t->users, &step, poll, arg) != MR_OK ||
+			step_touched(t, &t->items, &step, poll, arg) != MR_OK ||
+			mr_trainer_step_towers(t, &step, poll, arg) != MR_OK)
 			return MR_STOPPED;
 		t->step++;
 	}

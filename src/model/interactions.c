@@ -33,6 +33,29 @@ mr_interactions_valid(const MrInteractions *x)
 	return true;
 }
 
+/* True if every invariant of the posts holds; users and items lie below these counts. */
+bool
+mr_posts_valid(const MrPosts *posts, int32_t n_users, int32_t n_items)
+{
+	if (!mr_interactions_valid(&posts->lists) || posts->lists.n_users != posts->n_posts ||
+		posts->lists.n_items != posts->n_tags)
+		return false;
+	for (int32_t p = 0; p < posts->n_posts; p++)
+	{
+		int32_t		user = posts->post_user[p];
+		int32_t		item = posts->post_item[p];
+
+		if (user < 0 || user >= n_users || item < 0 || item >= n_items)
+			return false;
+		if (posts->lists.user_start[p + 1] == posts->lists.user_start[p])
+			return false;
+		if (p > 0 && (user < posts->post_user[p - 1] ||
+					  (user == posts->post_user[p - 1] && item <= posts->post_item[p - 1])))
+			return false;
+	}
+	return true;
+}
+
 /*
  * The user's first pair whose item is not before this one, or the end of the
  * user's pairs.  Binary search, O(log n).

@@ -21,6 +21,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "model/features.h"
+
 typedef struct MrInteractions
 {
 	int32_t		n_users;
@@ -30,11 +32,31 @@ typedef struct MrInteractions
 	int32_t    *items;			/* [n_pairs], ascending inside a user */
 	float	   *weights;		/* [n_pairs] or NULL */
 	int64_t    *times;			/* [n_pairs] or NULL; larger is later */
+	const MrFeatures *user_features;	/* of at least n_users rows, or NULL */
+	const MrFeatures *item_features;	/* of at least n_items rows, or NULL */
 } MrInteractions;
+
+/*
+ * Posts: the pairs that carry tags, each with its tags.
+ *
+ *	post_user, post_item:  | u | u | u | ...    n_posts, ascending by user, then by item
+ *	lists:                 row p holds the tags of post p: n_users = n_posts, n_items = n_tags
+ *
+ * Every post has at least one tag, and its pair is one of the interactions.
+ */
+typedef struct MrPosts
+{
+	int32_t		n_posts;
+	int32_t		n_tags;
+	int32_t    *post_user;		/* [n_posts] */
+	int32_t    *post_item;		/* [n_posts] */
+	MrInteractions lists;
+} MrPosts;
 
 /* interactions.c */
 extern bool mr_interactions_valid(const MrInteractions *x);
 extern int64_t mr_interactions_find(const MrInteractions *x, int32_t user, int32_t item);
+extern bool mr_posts_valid(const MrPosts *posts, int32_t n_users, int32_t n_items);
 extern bool mr_interactions_contain(const MrInteractions *x, int32_t user, int32_t item);
 
 #endif							/* MR_INTERACTIONS_H */

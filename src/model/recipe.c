@@ -12,6 +12,7 @@
  */
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "model/trainer.h"
 
@@ -36,6 +37,9 @@
  *	candidates with p ~ count, no rank weight, start N(0, 0.1).
  * TRIPLET: arXiv 2411.06374: unsquared triplet, "margin > 1", random negatives.  The
  *	paper gives no other figure; the rest was chosen on validation splits.
+ * DUAL_TOWER: the same paper's model: the triplet loss over towers, networks that see
+ *	the id's point and the features ("both") of each side that has features.  The paper
+ *	gives neither layers nor widths, optimiser, batch (tower_batch) or epochs.
  */
 static const MrHyper presets[] = {
 	[MR_PRESET_CML_PAPER] = {
@@ -65,6 +69,14 @@ static const MrHyper presets[] = {
 		.dimensions = 64, .epochs = 20, .batch_size = 1000, .learning_rate = 0.1,
 		.margin = 1.2, .rank_weight = false, .negatives = 5,
 		.candidates = 2000, .popularity_exponent = 1
+	},
+	[MR_PRESET_DUAL_TOWER] = {
+		.preset = MR_PRESET_DUAL_TOWER, .loss = MR_LOSS_TRIPLET, .sampling = MR_SAMPLING_UNIFORM,
+		.tower = MR_TOWER_FREE, .constraint = MR_CONSTRAINT_NONE, .optimizer = MR_OPTIMIZER_ADAM,
+		.dimensions = 64, .epochs = 20, .batch_size = 0, .learning_rate = 0.03,
+		.learning_rate_decay = true, .margin = 1.2, .rank_weight = false, .negatives = 5,
+		.candidates = 2000, .popularity_exponent = 1,
+		.n_hidden = 1, .hidden = {128}, .activation = MR_ACTIVATION_TANH
 	}
 };
 
@@ -183,6 +195,63 @@ default_recipe(MrHyper *hyper, bool is_free, const MrInteractions *x)
 	*hyper = full;
 }
 
+/* Features of more columns than this are rich: tags, words. */
+#define RICH_FEATURES 1000
+
+static bool
+has_rich_features(const MrInteractions *x)
+{
+	return x->item_features != NULL && x->item_features->n_sparse + x->item_features->n_dense > RICH_FEATURES;
+}
+
+/*
+ * Rich features of items overfit early: a third of the epochs, and the temperature
+ * of dense data, were best on the validation split (doc/training.md).
+ */
+static void
+shorten_for_features(MrHyper *hyper, uint64_t set, const MrInteractions *x)
+{
+	if (hyper->loss != MR_LOSS_SOFTMAX || hyper->item_combination == MR_COMBINE_ID || !has_rich_features(x))
+		return;
+	if (!is_set(set, MR_HYPER_EPOCHS))
+		hyper->epochs = hyper->epochs / 3 > 5 ? hyper->epochs / 3 : 5;
+	if (!is_set(set, MR_HYPER_TEMPERATURE) && hyper->temperature > 0.2)
+		hyper->temperature = 0.2;
+}
+
+/*
+ * Pairs per step of the dual tower.  Every step makes the points of all items anew
+ * (hinge.c), so it takes twice as many pairs as there are items: the network then
+ * costs about as much as the hinges.
+ */
+static int32_t
+tower_batch(const MrInteractions *x)
+{
+	return x->n_items < 512 ? 1024 : x->n_items > 32768 ? 65536 : 2 * x->n_items;
+}
+
+/*
+ * Features, where there are some, are added to the id's point as a sum, the best
+ * of the combinations.  The share of dropped ids makes the sum good for rows that
+ * have none; where features say little it costs the others something, so fewer are
+ * dropped then (doc/training.md).  The dual tower's network sees both, always, as in its paper.
+ */
+static void
+choose_towers(MrHyper *hyper, uint64_t set, MrPreset preset, const MrInteractions *x)
+{
+	MrCombination with_features = preset == MR_PRESET_DUAL_TOWER ? MR_COMBINE_BOTH : MR_COMBINE_SUM;
+
+	if (!is_set(set, MR_HYPER_ITEM_COMBINATION))
+		hyper->item_combination = x->item_features ? with_features : MR_COMBINE_ID;
+	if (!is_set(set, MR_HYPER_USER_COMBINATION))
+		hyper->user_combination = x->user_features ? with_features : MR_COMBINE_ID;
+	if (!is_set(set, MR_HYPER_ID_DROPOUT))
+		hyper->id_dropout = preset == MR_PRESET_DUAL_TOWER ? 0 : has_rich_features(x) ? 0.3 : 0.1;
+	if (!is_set(set, MR_HYPER_FEATURE_REGULARIZATION))
+		hyper->feature_regularization = 1;
+	shorten_for_features(hyper, set, x);
+}
+
 /*
  * Choose every hyper-parameter that the user did not give.
  *
@@ -202,6 +271,8 @@ mr_recipe_fill(MrHyper *hyper, uint64_t set, const MrInteractions *x)
 	else
 	{
 		chosen = presets[preset];
+		if (preset == MR_PRESET_DUAL_TOWER)
+			chosen.batch_size = tower_batch(x);
 		chosen.temperature = 0.3;
 		chosen.seed = 1;
 	}
@@ -229,7 +300,21 @@ mr_recipe_fill(MrHyper *hyper, uint64_t set, const MrInteractions *x)
 	TAKE(WEIGHT_DECAY, weight_decay);
 	TAKE(PROPAGATION, propagation);
 	TAKE(SEED, seed);
+	TAKE(ITEM_COMBINATION, item_combination);
+	TAKE(USER_COMBINATION, user_combination);
+	TAKE(ACTIVATION, activation);
+	TAKE(DROPOUT, dropout);
+	TAKE(ID_DROPOUT, id_dropout);
+	TAKE(FEATURE_REGULARIZATION, feature_regularization);
+	TAKE(TAG_WEIGHT, tag_weight);
+	TAKE(TAG_TEMPERATURE, tag_temperature);
+	if (is_set(set, MR_HYPER_HIDDEN_LAYERS))
+	{
+		chosen.n_hidden = given.n_hidden;
+		memcpy(chosen.hidden, given.hidden, sizeof(chosen.hidden));
+	}
 #undef TAKE
+	choose_towers(&chosen, set, preset, x);
 	if (chosen.dimensions <= 2 && !is_set(set, MR_HYPER_ITEM_BIAS))
 		chosen.item_bias = false;	/* a sphere in one dimension is two points */
 	chosen.init_deviation = chosen.loss == MR_LOSS_SOFTMAX || preset == MR_PRESET_TWO_STAGE ? 0.1
@@ -258,7 +343,13 @@ mr_recipe_conflict(const MrHyper *hyper)
 		return "the rank weight needs the loss \"cml\"";
 	if (hyper->item_bias && hyper->dimensions < 2)
 		return "an item bias takes one of the dimensions, so that at least 2 are needed";
+	if (hyper->user_combination == MR_COMBINE_PRIOR && hyper->tower == MR_TOWER_POOLED)
+		return "user_combination \"prior\" needs user_tower \"free\": a pooled user has no point of its own";
 	if (softmax && hyper->covariance > 0)
 		return "the covariance regulariser needs a hinge loss";
+	if (!softmax && hyper->tag_temperature > 0)
+		return "tags need the softmax loss";
+	if (hyper->propagation > 0 && hyper->tag_temperature > 0)
+		return "propagation moves users and items after training, away from their tags";
 	return NULL;
 }

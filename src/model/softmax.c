@@ -34,12 +34,14 @@
 /* A random number and what goes with it, in multiplications. */
 #define DRAW_WORK 16
 
-/* Take the scratch memory from the arena. */
+/*
+ * Take the scratch memory from the arena.  s->ranked and s->sampled are set; at
+ * most most_rows rows of the lists are ever used.
+ */
 void
-mr_softmax_layout(MrTrainer *t, MrArena *arena)
+mr_softmax_layout(MrTrainer *t, MrSoftmax *s, int32_t most_rows, MrArena *arena)
 {
-	MrSoftmax  *s = &t->softmax;
-	const MrInteractions *x = t->x;
+	const MrInteractions *x = s->ranked.lists;
 	int64_t		longest = 0;
 	int64_t		rows;
 	size_t		row_size = t->stride * sizeof(float);
@@ -50,7 +52,7 @@ mr_softmax_layout(MrTrainer *t, MrArena *arena)
 	s->group_pairs = longest > GROUP_MIN_PAIRS ? longest : GROUP_MIN_PAIRS;
 	if (s->group_pairs > x->n_pairs)
 		s->group_pairs = x->n_pairs;
-	s->n_columns = t->sampled ? t->hyper.negatives : x->n_items;
+	s->n_columns = s->sampled ? t->hyper.negatives : x->n_items;
 	s->tile_columns = TILE_COLUMNS;
 	s->n_tiles = (int32_t) (((int64_t) s->n_columns + TILE_COLUMNS - 1) / TILE_COLUMNS);
 	rows = GROUP_FLOATS / ((int64_t) s->n_tiles * TILE_COLUMNS);
@@ -58,8 +60,8 @@ mr_softmax_layout(MrTrainer *t, MrArena *arena)
 		rows = GROUP_MIN_ROWS;
 	if (rows > t->hyper.batch_size)
 		rows = t->hyper.batch_size;
-	if (rows > t->n_active)
-		rows = t->n_active;
+	if (rows > most_rows)
+		rows = most_rows;
 	if (rows > PRODUCT_LIMIT / t->stride)
 		rows = PRODUCT_LIMIT / t->stride;
 	s->group_rows = (int32_t) rows;
@@ -68,6 +70,8 @@ mr_softmax_layout(MrTrainer *t, MrArena *arena)
 	s->user = mr_arena_take(arena, rows, row_size);
 	s->scaled = mr_arena_take(arena, rows, row_size);
 	s->back = mr_arena_take(arena, rows, row_size);
+	if (t->user_tower.is_on)
+		s->id = mr_arena_take(arena, rows, row_size);
 	s->inverse_norm = mr_arena_take(arena, rows, sizeof(float));
 	s->shift = mr_arena_take(arena, rows, sizeof(float));
 	s->factor = mr_arena_take(arena, rows, sizeof(float));
@@ -81,141 +85,209 @@ mr_softmax_layout(MrTrainer *t, MrArena *arena)
 	s->target_exp = mr_arena_take(arena, s->group_pairs, sizeof(float));
 	s->column = mr_arena_take(arena, s->group_pairs, sizeof(int32_t));
 	s->input = mr_arena_take(arena, s->group_pairs, sizeof(int32_t));
-	if (t->sampled)
+	if (s->sampled)
 	{
 		s->drawn = mr_arena_take(arena, t->hyper.negatives, sizeof(int32_t));
 		s->column_of = mr_arena_take(arena, x->n_items, sizeof(int32_t));
+		s->correction = mr_arena_take(arena, t->hyper.negatives, sizeof(float));
 		s->column_point = mr_arena_take(arena, t->hyper.negatives, row_size);
 		s->column_gradient = mr_arena_take(arena, t->hyper.negatives, row_size);
 	}
 }
 
 /*
- * The extra coordinate of an item's point: the products compute
- * (2/T) (u.v + extra), which is the logit up to a constant of the user.
+ * The extra coordinate of a column's point: the products compute
+ * (2/T) (u.v + extra), which is the logit up to a constant of the row.
  */
 static void
-refresh_extra(MrTrainer *t, int32_t item)
+refresh_extra(MrTrainer *t, const MrRanked *ranked, int32_t column)
 {
-	float	   *hat = t->items.hat + (size_t) item * t->stride;
+	float	   *hat = ranked->points->hat + (size_t) column * t->stride;
 	float		extra = 0;
 
 	if (!t->extra)
 		return;
-	if (t->bias)
-		extra = (float) (t->hyper.temperature / 2) * t->bias[item];
+	if (ranked->bias)
+		extra = (float) (ranked->temperature / 2) * ranked->bias[column];
 	if (t->hyper.constraint != MR_CONSTRAINT_SPHERE)
 	{
-		const float *value = t->items.value + (size_t) item * t->stride;
-
-		extra -= 0.5f * t->math->dot(value, value, t->stride);
+		hat[t->width] = 0;
+		extra -= 0.5f * t->math->dot(hat, hat, t->stride);
 	}
 	hat[t->width] = extra;
 }
 
-/* All items' extra coordinates, after points or biases were set from outside. */
+/* All columns' extra coordinates, after points or biases were set from outside. */
 MrStatus
-mr_softmax_refresh(MrTrainer *t, MrPoll poll, void *arg)
+mr_softmax_refresh(MrTrainer *t, MrSoftmax *s, MrPoll poll, void *arg)
 {
-	for (int32_t i = 0; i < t->x->n_items; i++)
+	for (int32_t i = 0; i < s->ranked.points->n; i++)
 	{
 		if (mr_trainer_tick(t, t->stride, poll, arg))
 			return MR_STOPPED;
-		refresh_extra(t, i);
+		refresh_extra(t, &s->ranked, i);
 	}
 	return MR_OK;
 }
 
 /* Biases start at 0. */
 MrStatus
-mr_softmax_start(MrTrainer *t, MrPoll poll, void *arg)
+mr_softmax_start(MrTrainer *t, MrSoftmax *s, MrPoll poll, void *arg)
 {
-	int32_t		n_items = t->x->n_items;
+	int32_t		n = s->ranked.points->n;
 
-	if (t->bias)
+	if (s->ranked.bias)
 	{
-		memset(t->bias, 0, n_items * sizeof(float));
-		memset(t->bias_first, 0, n_items * sizeof(float));
-		memset(t->bias_second, 0, n_items * sizeof(float));
+		memset(s->ranked.bias, 0, n * sizeof(float));
+		memset(s->ranked.bias_first, 0, n * sizeof(float));
+		memset(s->ranked.bias_second, 0, n * sizeof(float));
 	}
-	if (t->sampled)
+	if (s->sampled)
 	{
-		t->softmax.n_columns = 0;	/* nothing drawn yet */
-		for (int32_t i = 0; i < n_items; i++)
-			t->softmax.column_of[i] = -1;
+		s->n_columns = 0;		/* nothing drawn yet */
+		for (int32_t i = 0; i < n; i++)
+			s->column_of[i] = -1;
 	}
-	return mr_softmax_refresh(t, poll, arg);
-}
-
-/* The bias's own step; its clock is the item's, read before the item's step. */
-static void
-step_bias(MrTrainer *t, const MrStep *step, int32_t item, float gradient)
-{
-	float		rate = (float) step->rate * MR_BIAS_RATE;
-
-	if (t->hyper.optimizer == MR_OPTIMIZER_ADAM)
-	{
-		float		first = t->bias_first[item] = MR_ADAM_BETA1 * t->bias_first[item] + (1 - MR_ADAM_BETA1) * gradient;
-		float		second = t->bias_second[item] = MR_ADAM_BETA2 * t->bias_second[item] +
-			(1 - MR_ADAM_BETA2) * gradient * gradient;
-		float		correction1 = 1 - t->items.power1[item] * MR_ADAM_BETA1;
-		float		correction2 = 1 - t->items.power2[item] * MR_ADAM_BETA2;
-
-		t->bias[item] -= rate * first / correction1 / (sqrtf(second / correction2) + MR_ADAM_EPSILON);
-	}
-	else if (t->hyper.optimizer == MR_OPTIMIZER_ADAGRAD)
-	{
-		float		second = t->bias_second[item] += gradient * gradient;
-
-		t->bias[item] -= rate * gradient / (sqrtf(second + MR_ADAGRAD_START) + MR_ADAM_EPSILON);
-	}
-	else
-		t->bias[item] -= rate * gradient;
+	return mr_softmax_refresh(t, s, poll, arg);
 }
 
 /*
- * Take the item's gradient, as the products left it, to point and bias.  Its
+ * The optimiser's step of a single number.  power1 and power2: beta1 and beta2 to
+ * the number of steps, this one included (Adam).
+ */
+void
+mr_softmax_step_number(const MrTrainer *t, double rate, float *value, float *first, float *second,
+					   float power1, float power2, float gradient)
+{
+	float		r = (float) rate;
+
+	if (t->hyper.optimizer == MR_OPTIMIZER_ADAM)
+	{
+		*first = MR_ADAM_BETA1 * *first + (1 - MR_ADAM_BETA1) * gradient;
+		*second = MR_ADAM_BETA2 * *second + (1 - MR_ADAM_BETA2) * gradient * gradient;
+		*value -= r * *first / (1 - power1) / (sqrtf(*second / (1 - power2)) + MR_ADAM_EPSILON);
+	}
+	else if (t->hyper.optimizer == MR_OPTIMIZER_ADAGRAD)
+	{
+		*second += gradient * gradient;
+		*value -= r * gradient / (sqrtf(*second + MR_ADAGRAD_START) + MR_ADAM_EPSILON);
+	}
+	else
+		*value -= r * gradient;
+}
+
+/* The bias's own step; its clock is the point's, read before the point's step. */
+static void
+step_bias(const MrTrainer *t, const MrRanked *ranked, const MrStep *step, int32_t column, float gradient)
+{
+	bool		adam = t->hyper.optimizer == MR_OPTIMIZER_ADAM;
+
+	mr_softmax_step_number(t, (float) step->rate * MR_BIAS_RATE, &ranked->bias[column],
+						   &ranked->bias_first[column], &ranked->bias_second[column],
+						   adam ? ranked->points->power1[column] * MR_ADAM_BETA1 : 0,
+						   adam ? ranked->points->power2[column] * MR_ADAM_BETA2 : 0, gradient);
+}
+
+/*
+ * Take a column's gradient, as the products left it, to point and bias.  Its
  * extra coordinate holds (2/T) SUM of dL/dz, from which come the bias's gradient
  * and, off the sphere, that of the -|v|^2/T in the logit.
  */
-void
-mr_softmax_step_item(MrTrainer *t, const MrStep *step, int32_t item)
+static void
+settle_extra(MrTrainer *t, const MrRanked *ranked, const MrStep *step, int32_t column)
 {
-	size_t		at = (size_t) item * t->stride;
-	float	   *gradient = t->items.gradient + at;
+	size_t		at = (size_t) column * t->stride;
+	float	   *gradient = ranked->points->gradient + at;
+	float		extra;
 
-	if (t->extra)
-	{
-		float		extra = gradient[t->width];
-
-		gradient[t->width] = 0;
-		if (t->bias)
-			step_bias(t, step, item, extra * (float) (t->hyper.temperature / 2));
-		if (t->hyper.constraint != MR_CONSTRAINT_SPHERE)
-			t->math->axpy(gradient, -extra, t->items.value + at, t->stride);
-	}
-	mr_points_step(&t->items, t->math, step, item, gradient);
-	refresh_extra(t, item);
+	if (!t->extra)
+		return;
+	extra = gradient[t->width];
+	if (ranked->bias)
+		step_bias(t, ranked, step, column, extra * (float) (ranked->temperature / 2));
+	if (t->hyper.constraint != MR_CONSTRAINT_SPHERE)
+		t->math->axpy(gradient, -extra, ranked->points->hat + at, t->stride);
+	gradient[t->width] = 0;
 }
 
-/* Step every item that has a gradient. */
-static MrStatus
-step_items(MrTrainer *t, const MrStep *step, MrPoll poll, void *arg)
+/*
+ * Step every column, or every one that was touched.  Items' gradients go through
+ * their tower, if they have one: its feature loss is added to *loss, its network's
+ * step is the caller's.
+ */
+MrStatus
+mr_softmax_step_columns(MrTrainer *t, MrSoftmax *s, const MrStep *step, bool only_touched, double *loss,
+						MrPoll poll, void *arg)
 {
-	MrPoints   *items = &t->items;
-	int32_t		n = t->sampled ? items->n_touched : items->n;
+	MrPoints   *points = s->ranked.points;
+	int32_t		n = only_touched ? points->n_touched : points->n;
 
 	for (int32_t i = 0; i < n; i++)
 	{
-		int32_t		item = t->sampled ? items->touched[i] : i;
+		if (mr_trainer_tick(t, t->stride, poll, arg))
+			return MR_STOPPED;
+		settle_extra(t, &s->ranked, step, only_touched ? points->touched[i] : i);
+	}
+	if (points == &t->items && t->item_tower.is_on &&
+		mr_side_tower_backward(&t->item_tower, points, only_touched, n > 0 ? 1.0 / n : 0, loss, poll, arg) != MR_OK)
+		return MR_STOPPED;
+	for (int32_t i = 0; i < n; i++)
+	{
+		int32_t		column = only_touched ? points->touched[i] : i;
 
 		if (mr_trainer_tick(t, 4 * t->stride, poll, arg))
 			return MR_STOPPED;
-		mr_softmax_step_item(t, step, item);
-		if (t->sampled)
-			items->is_touched[item] = 0;
+		mr_points_step(points, t->math, step, column, points->gradient + (size_t) column * t->stride);
+		refresh_extra(t, &s->ranked, column);
+		if (points->is_touched)
+			points->is_touched[column] = 0;
 	}
-	items->n_touched = 0;
+	points->n_touched = 0;
+	return MR_OK;
+}
+
+/*
+ * The items whose points the batch will read: all, or the drawn ones and those of
+ * its users.  Their points are made anew from ids and features.
+ */
+static MrStatus
+refresh_items(MrTrainer *t, int32_t next, int32_t end, MrPoll poll, void *arg)
+{
+	MrSideTower *w = &t->item_tower;
+	const MrInteractions *x = t->x;
+
+	if (!w->is_on)
+		return MR_OK;
+	if (!t->sampled)
+		mr_side_tower_list_all(w);
+	else
+	{
+		mr_side_tower_list_none(w);
+		for (int32_t c = 0; c < t->softmax.n_columns; c++)
+			mr_side_tower_list(w, t->softmax.drawn[c]);
+		for (; next < end; next++)
+		{
+			int32_t		user = (int32_t) t->active[next];
+
+			if (mr_trainer_tick(t, 8 * (1 + x->user_start[user + 1] - x->user_start[user]), poll, arg))
+				return MR_STOPPED;
+			for (int64_t p = x->user_start[user]; p < x->user_start[user + 1]; p++)
+				mr_side_tower_list(w, x->items[p]);
+		}
+	}
+	return mr_softmax_refresh_items(t, poll, arg);
+}
+
+/* The points of the items in their tower's list, and what goes with them. */
+MrStatus
+mr_softmax_refresh_items(MrTrainer *t, MrPoll poll, void *arg)
+{
+	MrSideTower *w = &t->item_tower;
+
+	if (mr_side_tower_refresh(w, &t->items, &t->rng, poll, arg) != MR_OK)
+		return MR_STOPPED;
+	for (int32_t i = 0; i < w->n_list; i++)
+		refresh_extra(t, &t->softmax.ranked, w->list[i]);
 	return MR_OK;
 }
 
@@ -279,6 +351,15 @@ pool_row(MrTrainer *t, int32_t row, int64_t at, MrPoll poll, void *arg)
 	return MR_OK;
 }
 
+/* A free user's point as the tower takes it. */
+static const float *
+id_of_user(const MrTrainer *t, int32_t user)
+{
+	bool		raw = t->user_tower.is_on && t->user_tower.combination != MR_COMBINE_PRIOR;
+
+	return (raw ? t->users.value : t->users.hat) + (size_t) user * t->stride;
+}
+
 /*
  * Set up the next group: users active[*next ..) of the batch that ends at `end`,
  * as many as fit.  Returns the number of rows in *rows.
@@ -307,17 +388,23 @@ fill_group(MrTrainer *t, int32_t *next, int32_t end, int32_t *rows, MrPoll poll,
 		for (int64_t i = 0; i < n; i++)
 			s->column[at + i] = t->sampled ? s->column_of[x->items[first + i]] : x->items[first + i];
 		if (t->hyper.tower == MR_TOWER_FREE)
-			memcpy(point, t->users.hat + (size_t) user * t->stride, t->stride * sizeof(float));
+			memcpy(point, id_of_user(t, user), t->stride * sizeof(float));
 		else if (pool_row(t, s->n_rows, at, poll, arg) != MR_OK)
 			return MR_STOPPED;
-		if (t->extra)
-			point[t->width] = 1;
 		at += n;
 		s->n_rows++;
 		(*next)++;
 	}
 	s->row_pair[s->n_rows] = at;
 	*rows = s->n_rows;
+	if (t->user_tower.is_on)
+	{
+		memcpy(s->id, s->user, (size_t) s->n_rows * t->stride * sizeof(float));
+		if (mr_side_tower_points(&t->user_tower, s->row_user, s->n_rows, s->id, &t->rng, s->user, poll, arg) != MR_OK)
+			return MR_STOPPED;
+	}
+	for (int32_t row = 0; t->extra && row < s->n_rows; row++)
+		s->user[(size_t) row * t->stride + t->width] = 1;
 	return MR_OK;
 }
 
@@ -326,18 +413,24 @@ fill_group(MrTrainer *t, int32_t *next, int32_t end, int32_t *rows, MrPoll poll,
  * pooling to the items of their histories.
  */
 static MrStatus
-step_users(MrTrainer *t, const MrStep *step, int32_t rows, MrPoll poll, void *arg)
+step_users(MrTrainer *t, const MrStep *step, int32_t rows, double *loss, MrPoll poll, void *arg)
 {
 	MrSoftmax  *s = &t->softmax;
+	float	   *users = t->user_tower.is_on ? s->id : s->user;
 
+	for (int32_t row = 0; t->extra && row < rows; row++)
+		s->back[(size_t) row * t->stride + t->width] = users[(size_t) row * t->stride + t->width] = 0;
+	if (t->user_tower.is_on &&
+		mr_side_tower_gradients(&t->user_tower, s->row_user, rows, s->id, s->back,
+								1.0 / (t->hyper.batch_size < t->n_active ? t->hyper.batch_size : t->n_active),
+								loss, poll, arg) != MR_OK)
+		return MR_STOPPED;
 	for (int32_t row = 0; row < rows; row++)
 	{
 		float	   *gradient = s->back + (size_t) row * t->stride;
-		float	   *user = s->user + (size_t) row * t->stride;
+		float	   *user = users + (size_t) row * t->stride;
 		float		radial;
 
-		if (t->extra)
-			gradient[t->width] = user[t->width] = 0;
 		if (t->hyper.tower == MR_TOWER_FREE)
 		{
 			mr_points_step(&t->users, t->math, step, s->row_user[row], gradient);
@@ -367,9 +460,11 @@ mr_softmax_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result)
 {
 	MrSoftmax  *s = &t->softmax;
 	int32_t		batch = t->hyper.batch_size < t->n_active ? t->hyper.batch_size : t->n_active;
-	double		scale = (double) t->n_active / ((double) t->n_active_pairs * batch);
+	double		scale = (1 - t->hyper.tag_weight) * t->n_active / ((double) t->n_active_pairs * batch);
 	double		loss = 0;
 	double		weight = 0;
+	double		prior = 0;
+	int64_t		steps = t->step;
 
 	if (mr_trainer_shuffle(t, t->active, t->n_active, poll, arg) != MR_OK)
 		return MR_STOPPED;
@@ -380,25 +475,30 @@ mr_softmax_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result)
 
 		if (t->sampled && mr_softmax_draw(t, poll, arg) != MR_OK)
 			return MR_STOPPED;
+		if (refresh_items(t, next, end, poll, arg) != MR_OK)
+			return MR_STOPPED;
+		if (t->sampled && mr_softmax_gather(t, poll, arg) != MR_OK)
+			return MR_STOPPED;
 		while (next < end)
 		{
 			int32_t		rows;
 
 			if (fill_group(t, &next, end, &rows, poll, arg) != MR_OK ||
-				mr_softmax_group(t, rows, scale, poll, arg, &loss, &weight) != MR_OK)
+				mr_softmax_group(t, s, rows, scale, poll, arg, &loss, &weight) != MR_OK)
 				return MR_STOPPED;
 			for (int64_t i = 0; i < s->row_pair[rows]; i++)
 				result->positives += s->is_target[i];
 			result->negatives += (int64_t) rows * s->n_columns;
-			if (step_users(t, &step, rows, poll, arg) != MR_OK)
+			if (step_users(t, &step, rows, &prior, poll, arg) != MR_OK)
 				return MR_STOPPED;
 		}
 		if (t->sampled && mr_softmax_scatter(t, poll, arg) != MR_OK)
 			return MR_STOPPED;
-		if (step_items(t, &step, poll, arg) != MR_OK)
+		if (mr_softmax_step_columns(t, s, &step, t->sampled, &prior, poll, arg) != MR_OK ||
+			mr_trainer_step_towers(t, &step, poll, arg) != MR_OK)
 			return MR_STOPPED;
 		t->step++;
 	}
-	result->loss = weight > 0 ? loss / weight : 0;
+	result->loss = (weight > 0 ? loss / weight : 0) + prior / (t->step > steps ? t->step - steps : 1);
 	return MR_OK;
 }

@@ -1,12 +1,13 @@
 /*
  * softmax_batch.c
- *		The matrix products of the softmax loss, for one group of users.
+ *		The matrix products of a softmax loss, for one group of rows: users that rank
+ *		items, or posts that rank tags.
  *
- * With U [rows][K] the users' points, V [columns][K] the items' (K = width, plus
+ * With U [rows][K] the rows' points, V [columns][K] the columns' (K = width, plus
  * the extra coordinate: 1 in U; bias, -|v|^2/2, correction in V):
  *
  *		Z = (2/T) U V'				logits, up to a constant of each row
- *		E = exp(Z - row maximum)	0 where the item is a positive of the user
+ *		E = exp(Z - row maximum)	0 where the column is a positive of the row
  *		S = row sums of E
  *
  * A target t with e = exp(z_t - row maximum) has the loss  w (log(e + S) - z_t), so
@@ -66,10 +67,9 @@ mask_row(MrSoftmax *s, int32_t row, float *logit, int32_t first, int32_t width)
 
 /* Logits of all tiles, masked; shift = the row's largest negative logit. */
 static MrStatus
-compute_logits(MrTrainer *t, int32_t rows, const float *points, MrPoll poll, void *arg)
+compute_logits(MrTrainer *t, MrSoftmax *s, int32_t rows, const float *points, MrPoll poll, void *arg)
 {
-	MrSoftmax  *s = &t->softmax;
-	float		alpha = (float) (2.0 / t->hyper.temperature);
+	float		alpha = (float) (2.0 / s->ranked.temperature);
 
 	for (int32_t row = 0; row < rows; row++)
 	{
@@ -102,14 +102,13 @@ compute_logits(MrTrainer *t, int32_t rows, const float *points, MrPoll poll, voi
 
 /* Logits of the targets when the columns are shared negatives: one dot product each. */
 static MrStatus
-compute_target_logits(MrTrainer *t, int32_t rows, MrPoll poll, void *arg)
+compute_target_logits(MrTrainer *t, MrSoftmax *s, int32_t rows, MrPoll poll, void *arg)
 {
-	MrSoftmax  *s = &t->softmax;
-	float		alpha = (float) (2.0 / t->hyper.temperature);
+	float		alpha = (float) (2.0 / s->ranked.temperature);
 
 	for (int32_t row = 0; row < rows; row++)
 	{
-		const int32_t *item = t->x->items + t->x->user_start[s->row_user[row]];
+		const int32_t *item = s->ranked.lists->items + s->ranked.lists->user_start[s->row_user[row]];
 
 		for (int64_t p = s->row_pair[row]; p < s->row_pair[row + 1]; p++)
 		{
@@ -117,7 +116,7 @@ compute_target_logits(MrTrainer *t, int32_t rows, MrPoll poll, void *arg)
 				return MR_STOPPED;
 			if (s->is_target[p])
 				s->target_logit[p] = alpha * t->math->dot(s->user + (size_t) row * t->stride,
-														  t->items.hat + (size_t) item[p - s->row_pair[row]] * t->stride,
+														  s->ranked.points->hat + (size_t) item[p - s->row_pair[row]] * t->stride,
 														  t->stride);
 		}
 	}
@@ -126,9 +125,8 @@ compute_target_logits(MrTrainer *t, int32_t rows, MrPoll poll, void *arg)
 
 /* E = exp(Z - shift) and its row sums. */
 static MrStatus
-exponentiate(MrTrainer *t, int32_t rows, MrPoll poll, void *arg)
+exponentiate(MrTrainer *t, MrSoftmax *s, int32_t rows, MrPoll poll, void *arg)
 {
-	MrSoftmax  *s = &t->softmax;
 
 	for (int32_t row = 0; row < rows; row++)
 	{
@@ -154,17 +152,16 @@ exponentiate(MrTrainer *t, int32_t rows, MrPoll poll, void *arg)
  * scale multiplies all gradients.
  */
 static void
-weigh_row(MrTrainer *t, int32_t row, double scale, double *loss, double *weight)
+weigh_row(MrTrainer *t, MrSoftmax *s, int32_t row, double scale, double *loss, double *weight)
 {
-	MrSoftmax  *s = &t->softmax;
-	const float *pair_weight = t->x->weights;
+	const float *pair_weight = s->ranked.lists->weights;
 	int64_t		first = s->row_pair[row];
 	int64_t		n = s->row_pair[row + 1] - first;
 	double		sum = s->sum[row];
 	double		factor = 0;
 
 	if (pair_weight)
-		pair_weight += t->x->user_start[s->row_user[row]];
+		pair_weight += s->ranked.lists->user_start[s->row_user[row]];
 	for (int64_t i = 0; i < n; i++)
 		s->target_exp[first + i] = s->is_target[first + i] ? s->target_logit[first + i] : -INFINITY;
 	t->math->exp_sum(s->target_exp + first, s->shift[row], n);
@@ -192,11 +189,10 @@ weigh_row(MrTrainer *t, int32_t row, double scale, double *loss, double *weight)
 
 /* Put the targets' gradients into E, or straight into the points' gradients. */
 static MrStatus
-place_targets(MrTrainer *t, int32_t row, MrPoll poll, void *arg)
+place_targets(MrTrainer *t, MrSoftmax *s, int32_t row, MrPoll poll, void *arg)
 {
-	MrSoftmax  *s = &t->softmax;
 	float		inverse = s->factor[row] > 0 ? 1.0f / s->factor[row] : 0;
-	const int32_t *item = t->x->items + t->x->user_start[s->row_user[row]];
+	const int32_t *item = s->ranked.lists->items + s->ranked.lists->user_start[s->row_user[row]];
 
 	for (int64_t p = s->row_pair[row]; p < s->row_pair[row + 1]; p++)
 	{
@@ -204,19 +200,19 @@ place_targets(MrTrainer *t, int32_t row, MrPoll poll, void *arg)
 
 		if (!s->is_target[p])
 			continue;
-		if (mr_trainer_tick(t, t->sampled ? 2 * t->stride : 1, poll, arg))
+		if (mr_trainer_tick(t, s->sampled ? 2 * t->stride : 1, poll, arg))
 			return MR_STOPPED;
-		if (!t->sampled)
+		if (!s->sampled)
 			tile_weight(s, column / s->tile_columns)[(size_t) row * s->tile_columns + column % s->tile_columns] =
 				s->target_logit[p] * inverse;
 		else
 		{
-			float		g = s->target_logit[p] * (float) (2.0 / t->hyper.temperature);
+			float		g = s->target_logit[p] * (float) (2.0 / s->ranked.temperature);
 			int32_t		target = item[p - s->row_pair[row]];
 
 			t->math->axpy(s->back + (size_t) row * t->stride, g,
-						  t->items.hat + (size_t) target * t->stride, t->stride);
-			t->math->axpy(mr_points_touch(&t->items, target), g,
+						  s->ranked.points->hat + (size_t) target * t->stride, t->stride);
+			t->math->axpy(mr_points_touch(s->ranked.points, target), g,
 						  s->user + (size_t) row * t->stride, t->stride);
 		}
 	}
@@ -225,10 +221,9 @@ place_targets(MrTrainer *t, int32_t row, MrPoll poll, void *arg)
 
 /* dL/dU into back, dL/dV added to the columns' gradients. */
 static MrStatus
-compute_gradients(MrTrainer *t, int32_t rows, const float *points, float *gradients, MrPoll poll, void *arg)
+compute_gradients(MrTrainer *t, MrSoftmax *s, int32_t rows, const float *points, float *gradients, MrPoll poll, void *arg)
 {
-	MrSoftmax  *s = &t->softmax;
-	float		alpha = (float) (2.0 / t->hyper.temperature);
+	float		alpha = (float) (2.0 / s->ranked.temperature);
 
 	for (int32_t tile = 0; tile < s->n_tiles; tile++)
 	{
@@ -249,39 +244,38 @@ compute_gradients(MrTrainer *t, int32_t rows, const float *points, float *gradie
 /*
  * Loss and gradients of a group that fill_group() has set up: adds the weighted
  * loss and the weights to *loss and *weight, leaves dL/dU in back, and adds
- * dL/dV to the items' (full) or the columns' (sampled) gradients.
+ * dL/dV to the ranked points' (full) or the drawn columns' (sampled) gradients.
  */
 MrStatus
-mr_softmax_group(MrTrainer *t, int32_t rows, double gradient_scale,
+mr_softmax_group(MrTrainer *t, MrSoftmax *s, int32_t rows, double gradient_scale,
 				 MrPoll poll, void *arg, double *loss, double *weight)
 {
-	MrSoftmax  *s = &t->softmax;
-	const float *points = t->sampled ? s->column_point : t->items.hat;
-	float	   *gradients = t->sampled ? s->column_gradient : t->items.gradient;
+	const float *points = s->sampled ? s->column_point : s->ranked.points->hat;
+	float	   *gradients = s->sampled ? s->column_gradient : s->ranked.points->gradient;
 
-	if (compute_logits(t, rows, points, poll, arg) != MR_OK)
+	if (compute_logits(t, s, rows, points, poll, arg) != MR_OK)
 		return MR_STOPPED;
-	if (t->sampled && compute_target_logits(t, rows, poll, arg) != MR_OK)
+	if (s->sampled && compute_target_logits(t, s, rows, poll, arg) != MR_OK)
 		return MR_STOPPED;
-	if (exponentiate(t, rows, poll, arg) != MR_OK)
+	if (exponentiate(t, s, rows, poll, arg) != MR_OK)
 		return MR_STOPPED;
 	memset(s->back, 0, (size_t) rows * t->stride * sizeof(float));
 	for (int32_t row = 0; row < rows; row++)
 	{
-		weigh_row(t, row, gradient_scale, loss, weight);
+		weigh_row(t, s, row, gradient_scale, loss, weight);
 		t->math->scale(s->scaled + (size_t) row * t->stride, s->factor[row],
 					   s->user + (size_t) row * t->stride, t->stride);
-		if (!t->sampled && place_targets(t, row, poll, arg) != MR_OK)
+		if (!s->sampled && place_targets(t, s, row, poll, arg) != MR_OK)
 			return MR_STOPPED;
 	}
-	if (compute_gradients(t, rows, points, gradients, poll, arg) != MR_OK)
+	if (compute_gradients(t, s, rows, points, gradients, poll, arg) != MR_OK)
 		return MR_STOPPED;
 	for (int32_t row = 0; row < rows; row++)
 	{
 		float	   *back = s->back + (size_t) row * t->stride;
 
 		t->math->scale(back, s->factor[row], back, t->stride);
-		if (t->sampled && place_targets(t, row, poll, arg) != MR_OK)
+		if (s->sampled && place_targets(t, s, row, poll, arg) != MR_OK)
 			return MR_STOPPED;
 	}
 	return MR_OK;

@@ -53,8 +53,8 @@ sort_items(MrTrainer *t, int32_t *value, int32_t n, MrPoll poll, void *arg)
 }
 
 /*
- * Draw the negatives of a batch and gather their points, corrected, as the
- * columns of the products, in the order of the items.
+ * Draw the negatives of a batch: the columns of the products, in the order of the
+ * items, and the correction of each.
  */
 MrStatus
 mr_softmax_draw(MrTrainer *t, MrPoll poll, void *arg)
@@ -77,9 +77,8 @@ mr_softmax_draw(MrTrainer *t, MrPoll poll, void *arg)
 		int32_t		item = s->drawn[i];
 		int32_t		times = 0;
 		double		q = 1.0 / n_items;
-		float	   *point = s->column_point + (size_t) n * t->stride;
 
-		if (mr_trainer_tick(t, 64 + t->stride, poll, arg))
+		if (mr_trainer_tick(t, 64, poll, arg))
 			return MR_STOPPED;
 		for (; i < draws && s->drawn[i] == item; i++)
 			times++;
@@ -89,12 +88,29 @@ mr_softmax_draw(MrTrainer *t, MrPoll poll, void *arg)
 			q *= 0.5;
 		s->drawn[n] = item;
 		s->column_of[item] = n;
-		memcpy(point, t->items.hat + (size_t) item * t->stride, t->stride * sizeof(float));
-		point[t->width] += (float) (t->hyper.temperature / 2 * log(times / (draws * q)));
+		s->correction[n] = (float) (t->hyper.temperature / 2 * log(times / (draws * q)));
 	}
 	s->n_columns = n;
 	s->n_tiles = (n + s->tile_columns - 1) / s->tile_columns;
-	memset(s->column_gradient, 0, (size_t) n * t->stride * sizeof(float));
+	return MR_OK;
+}
+
+/* Gather the drawn items' points, corrected. */
+MrStatus
+mr_softmax_gather(MrTrainer *t, MrPoll poll, void *arg)
+{
+	MrSoftmax  *s = &t->softmax;
+
+	for (int32_t c = 0; c < s->n_columns; c++)
+	{
+		float	   *point = s->column_point + (size_t) c * t->stride;
+
+		if (mr_trainer_tick(t, t->stride, poll, arg))
+			return MR_STOPPED;
+		memcpy(point, t->items.hat + (size_t) s->drawn[c] * t->stride, t->stride * sizeof(float));
+		point[t->width] += s->correction[c];
+	}
+	memset(s->column_gradient, 0, (size_t) s->n_columns * t->stride * sizeof(float));
 	return MR_OK;
 }
 

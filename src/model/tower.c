@@ -5,11 +5,12 @@
  * Stored form, MR_TOWER_BYTES long, integers little-endian:
  *		OFFSET	SIZE	DESCRIPTION
  *		0		4		magic "MRtw"
- *		4		2		format, 1
+ *		4		2		format, 1; 2 with tags
  *		6		1		kind: 0 pooled, 1 free
- *		7		1		flags: 1 item bias, 2 sphere, 4 ball
+ *		7		1		flags: 1 item bias, 2 sphere, 4 ball; format 2: 8 tags
  *		8		4		dimensions of a stored point, the bias coordinate counted
- *		12		4		0, reserved
+ *		12		4		format 1: 0, reserved; format 2: the user's weight in a query for tags,
+ *						an IEEE single
  * Readers refuse what they do not know, so that a later form is never misread.
  */
 #include <math.h>
@@ -18,9 +19,11 @@
 #include "model/tower.h"
 
 #define TOWER_FORMAT 1
+#define TOWER_FORMAT_TAGS 2
 #define TOWER_FLAG_BIAS 1
 #define TOWER_FLAG_SPHERE 2
 #define TOWER_FLAG_BALL 4
+#define TOWER_FLAG_TAGS 8
 #define TOWER_FLAGS_KNOWN 7
 #define TOWER_MAX_DIMENSIONS 16000
 
@@ -34,12 +37,35 @@ mr_tower_write(const MrTower *tower, uint8_t bytes[MR_TOWER_BYTES])
 
 	memset(bytes, 0, MR_TOWER_BYTES);
 	memcpy(bytes, tower_magic, sizeof(tower_magic));
-	bytes[4] = TOWER_FORMAT;
+	bytes[4] = tower->has_tags ? TOWER_FORMAT_TAGS : TOWER_FORMAT;
 	bytes[6] = tower->kind == MR_TOWER_FREE;
 	bytes[7] = (tower->item_bias ? TOWER_FLAG_BIAS : 0) |
-		(tower->sphere ? TOWER_FLAG_SPHERE : 0) | (tower->ball ? TOWER_FLAG_BALL : 0);
+		(tower->sphere ? TOWER_FLAG_SPHERE : 0) | (tower->ball ? TOWER_FLAG_BALL : 0) | (tower->has_tags ? TOWER_FLAG_TAGS : 0);
 	for (int i = 0; i < 4; i++)
 		bytes[8 + i] = (uint8_t) (dimensions >> (8 * i));
+	if (tower->has_tags)
+	{
+		uint32_t	weight;
+
+		memcpy(&weight, &tower->user_weight, sizeof(weight));
+		for (int i = 0; i < 4; i++)
+			bytes[12 + i] = (uint8_t) (weight >> (8 * i));
+	}
+}
+
+/* Read what format 2 has more; false if it is damaged. */
+static bool
+read_tags(const uint8_t *bytes, bool *has_tags, float *user_weight)
+{
+	uint32_t	weight = 0;
+
+	for (int i = 0; i < 4; i++)
+		weight |= (uint32_t) bytes[12 + i] << (8 * i);
+	*has_tags = bytes[4] == TOWER_FORMAT_TAGS;
+	memcpy(user_weight, &weight, sizeof(weight));
+	if (*has_tags)
+		return (bytes[7] & TOWER_FLAG_TAGS) != 0 && *user_weight >= 0 && *user_weight <= 1;
+	return weight == 0 && (bytes[7] & TOWER_FLAG_TAGS) == 0;
 }
 
 /* Read the stored form; false, and *tower untouched, if it is not one. */
@@ -48,19 +74,18 @@ mr_tower_read(MrTower *tower, const uint8_t *bytes, size_t n)
 {
 	uint32_t	dimensions = 0;
 	bool		bias;
+	bool		has_tags;
+	float		user_weight;
 
 	if (n != MR_TOWER_BYTES || memcmp(bytes, tower_magic, sizeof(tower_magic)) != 0)
 		return false;
-	if (bytes[4] != TOWER_FORMAT || bytes[5] != 0 || bytes[6] > 1 || (bytes[7] & ~TOWER_FLAGS_KNOWN) != 0)
+	if ((bytes[4] != TOWER_FORMAT && bytes[4] != TOWER_FORMAT_TAGS) || bytes[5] != 0 || bytes[6] > 1 ||
+		(bytes[7] & ~(TOWER_FLAGS_KNOWN | TOWER_FLAG_TAGS)) != 0 || !read_tags(bytes, &has_tags, &user_weight))
 		return false;
 	if ((bytes[7] & TOWER_FLAG_SPHERE) && (bytes[7] & TOWER_FLAG_BALL))
 		return false;
 	for (int i = 0; i < 4; i++)
-	{
 		dimensions |= (uint32_t) bytes[8 + i] << (8 * i);
-		if (bytes[12 + i] != 0)
-			return false;
-	}
 	bias = (bytes[7] & TOWER_FLAG_BIAS) != 0;
 	if (dimensions < (bias ? 2 : 1) || dimensions > TOWER_MAX_DIMENSIONS)
 		return false;
@@ -69,7 +94,38 @@ mr_tower_read(MrTower *tower, const uint8_t *bytes, size_t n)
 	tower->sphere = (bytes[7] & TOWER_FLAG_SPHERE) != 0;
 	tower->ball = (bytes[7] & TOWER_FLAG_BALL) != 0;
 	tower->dimensions = (int32_t) dimensions;
+	tower->has_tags = has_tags;
+	tower->user_weight = user_weight;
 	return true;
+}
+
+/*
+ * The point whose nearest tags a user may give an item.  user NULL: anybody, the
+ * item's own point.  All points [dimensions]; false, and a query of zeroes, if on
+ * the sphere the two cancel out.
+ */
+bool
+mr_tower_tag_query(const MrTower *tower, const float *user, const float *item, float *query)
+{
+	int32_t		width = tower->dimensions - (tower->item_bias ? 1 : 0);
+	double		w = user ? tower->user_weight : 0;
+	double		square = 0;
+	double		inverse = 1;
+
+	for (int32_t i = 0; i < width; i++)
+	{
+		double		x = (1 - w) * item[i] + (user ? w * user[i] : 0);
+
+		query[i] = (float) x;
+		square += x * x;
+	}
+	if (tower->sphere)
+		inverse = square > 0 && isfinite(square) ? 1 / sqrt(square) : 0;
+	for (int32_t i = 0; i < width; i++)
+		query[i] = (float) (query[i] * inverse);
+	if (tower->item_bias)
+		query[width] = 0;
+	return inverse > 0;
 }
 
 /*

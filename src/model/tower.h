@@ -11,6 +11,10 @@
  *		user   | u_1 ... u_D'                | 0                   |
  *
  * Pooled tower:  u = normalise(SUM over the liked items of x), 0 if there is none.
+ *
+ * With tags, a tag's point is like an item's, with its own bias, and what a user
+ * may call an item are the tags nearest to  w u + (1 - w) x,  brought back to the
+ * sphere if the points lie on one, its last coordinate 0 if there is a bias.
  */
 #ifndef MR_TOWER_H
 #define MR_TOWER_H
@@ -32,6 +36,8 @@ typedef struct MrTower
 	bool		sphere;			/* points lie on the unit sphere (without the bias) */
 	bool		ball;			/* points lie in the unit ball */
 	int32_t		dimensions;
+	bool		has_tags;
+	float		user_weight;	/* w, 0 to 1; with tags */
 } MrTower;
 
 /* Bytes of a tower in the version's storage; little-endian, see tower.c. */
@@ -40,6 +46,7 @@ typedef struct MrTower
 /* tower.c */
 extern void mr_tower_write(const MrTower *tower, uint8_t bytes[MR_TOWER_BYTES]);
 extern bool mr_tower_read(MrTower *tower, const uint8_t *bytes, size_t n);
+extern bool mr_tower_tag_query(const MrTower *tower, const float *user, const float *item, float *query);
 extern bool mr_tower_pool(const MrTower *tower, const float *items, int64_t n, double *sum, float *point);
 
 #endif							/* MR_TOWER_H */

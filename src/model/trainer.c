@@ -43,13 +43,16 @@ mr_arena_take(MrArena *arena, size_t count, size_t size)
 
 /* Sizes that follow from the hyper-parameters and the data. */
 static void
-set_sizes(MrTrainer *t, const MrHyper *hyper, const MrInteractions *x)
+set_sizes(MrTrainer *t, const MrHyper *hyper, const MrInteractions *x, const MrPosts *posts)
 {
 	bool		softmax = hyper->loss == MR_LOSS_SOFTMAX;
 
 	memset(t, 0, sizeof(*t));
 	t->hyper = *hyper;
 	t->x = x;
+	t->tags.posts = posts;
+	if (posts == NULL)
+		t->hyper.tag_weight = 0;
 	t->math = mr_rowmath();
 	t->width = hyper->dimensions - (softmax && hyper->item_bias ? 1 : 0);
 	t->sampled = softmax && hyper->sampling != MR_SAMPLING_FULL;
@@ -60,10 +63,33 @@ set_sizes(MrTrainer *t, const MrHyper *hyper, const MrInteractions *x)
 		if (x->user_start[u + 1] > x->user_start[u])
 			t->n_active++;
 	t->n_active_pairs = x->n_pairs;
-	if (softmax)
+	if (mr_tags_only(hyper, posts))
+		t->steps_per_epoch = 0;
+	else if (softmax)
 		t->steps_per_epoch = ((int64_t) t->n_active + hyper->batch_size - 1) / hyper->batch_size;
 	else
 		t->steps_per_epoch = (x->n_pairs + hyper->batch_size - 1) / hyper->batch_size;
+	if (posts)
+		t->steps_per_epoch += ((int64_t) posts->n_posts + hyper->batch_size - 1) / hyper->batch_size;
+}
+
+/*
+ * What the optimiser does for a side's ids: under a tower they are parameters
+ * like others, the constraint is the tower's; and they do not drift, because the
+ * tower would have to follow every row.
+ */
+static MrHyper
+id_hyper(const MrTrainer *t, const MrSideTower *tower, int *flags)
+{
+	MrHyper		hyper = t->hyper;
+
+	if (tower->is_on)
+	{
+		*flags = (*flags | MR_POINTS_OWN_HAT) & ~MR_POINTS_DRIFT;
+		if (tower->combination != MR_COMBINE_PRIOR)
+			hyper.constraint = MR_CONSTRAINT_NONE;
+	}
+	return hyper;
 }
 
 /* Place everything, or count it when the arena has no base. */
@@ -72,15 +98,24 @@ lay_out(MrTrainer *t, MrArena *arena)
 {
 	bool		softmax = t->hyper.loss == MR_LOSS_SOFTMAX;
 	int			hinge_flags = MR_POINTS_GRADIENT | MR_POINTS_SPARSE | MR_POINTS_DRIFT;
+	bool		tags = t->tags.posts != NULL;
 	size_t		n_items = t->x->n_items;
+	int			item_flags = softmax ? MR_POINTS_OWN_HAT | MR_POINTS_GRADIENT | (t->sampled || tags ? MR_POINTS_SPARSE : 0)
+		: hinge_flags;
+	int			user_flags = softmax ? (tags ? MR_POINTS_GRADIENT | MR_POINTS_SPARSE : 0) : hinge_flags;
+	MrHyper		hyper;
 
+	mr_side_tower_layout(&t->item_tower, arena, &t->hyper, t->hyper.item_combination, t->x->item_features,
+						 t->x->n_items, t->width, t->stride);
+	mr_side_tower_layout(&t->user_tower, arena, &t->hyper, t->hyper.user_combination, t->x->user_features,
+						 t->x->n_users, t->width, t->stride);
 	t->active = mr_arena_take(arena, t->n_active, sizeof(uint32_t));
 	t->item_count = mr_arena_take(arena, n_items, sizeof(int32_t));
-	mr_points_layout(&t->items, arena, t->x->n_items, t->width, t->stride, &t->hyper,
-					 softmax ? MR_POINTS_OWN_HAT | MR_POINTS_GRADIENT | (t->sampled ? MR_POINTS_SPARSE : 0) : hinge_flags);
+	hyper = id_hyper(t, &t->item_tower, &item_flags);
+	mr_points_layout(&t->items, arena, t->x->n_items, t->width, t->stride, &hyper, item_flags);
+	hyper = id_hyper(t, &t->user_tower, &user_flags);
 	if (t->hyper.tower == MR_TOWER_FREE)
-		mr_points_layout(&t->users, arena, t->x->n_users, t->width, t->stride, &t->hyper,
-						 softmax ? 0 : hinge_flags);
+		mr_points_layout(&t->users, arena, t->x->n_users, t->width, t->stride, &hyper, user_flags);
 	if (softmax && t->hyper.item_bias)
 	{
 		t->bias = mr_arena_take(arena, n_items, sizeof(float));
@@ -91,9 +126,17 @@ lay_out(MrTrainer *t, MrArena *arena)
 		mr_alias_layout(&t->alias, arena, t->x->n_items);
 	t->export_row = mr_arena_take(arena, 2, t->stride * sizeof(float));
 	if (softmax)
-		mr_softmax_layout(t, arena);
+	{
+		MrRanked	items = {t->x, &t->items, t->hyper.temperature, t->bias, t->bias_first, t->bias_second};
+
+		t->softmax.ranked = items;
+		t->softmax.sampled = t->sampled;
+		mr_softmax_layout(t, &t->softmax, t->n_active, arena);
+	}
 	else
 		mr_hinge_layout(t, arena);
+	if (tags)
+		mr_tags_layout(t, arena);
 }
 
 /*
@@ -101,12 +144,12 @@ lay_out(MrTrainer *t, MrArena *arena)
  * or the sizes are beyond what the trainer can address.
  */
 size_t
-mr_trainer_bytes(const MrHyper *hyper, const MrInteractions *x)
+mr_trainer_bytes(const MrHyper *hyper, const MrInteractions *x, const MrPosts *posts)
 {
 	MrTrainer	t;
 	MrArena		arena = {NULL, 0, false};
 
-	set_sizes(&t, hyper, x);
+	set_sizes(&t, hyper, x, posts);
 	if (t.stride > MAX_STRIDE)
 		return SIZE_MAX;
 	mr_arena_take(&arena, 1, ARENA_ALIGNMENT - 1);	/* the caller's block may start anywhere */
@@ -150,8 +193,9 @@ count_interactions(MrTrainer *t, MrPoll poll, void *arg)
 }
 
 /*
- * Start a training in the caller's memory (any alignment, `bytes` long).  x must
- * live as long as the trainer; the memory may simply be freed at any time.
+ * Start a training in the caller's memory (any alignment, `bytes` long).  x and
+ * posts (NULL: no tags; softmax only) must live as long as the trainer; the memory
+ * may simply be freed at any time.
  *
  * Returns NULL with *status
  *		MR_OUT_OF_MEMORY	bytes is less than mr_trainer_bytes()
@@ -160,10 +204,10 @@ count_interactions(MrTrainer *t, MrPoll poll, void *arg)
  */
 MrTrainer *
 mr_trainer_init(void *memory, size_t bytes, const MrHyper *hyper,
-				const MrInteractions *x, MrStatus *status)
+				const MrInteractions *x, const MrPosts *posts, MrStatus *status)
 {
 	MrArena		arena = {NULL, 0, false};
-	size_t		needed = mr_trainer_bytes(hyper, x);
+	size_t		needed = mr_trainer_bytes(hyper, x, posts);
 	MrTrainer  *t;
 
 	if (needed == SIZE_MAX || bytes < needed)
@@ -179,7 +223,7 @@ mr_trainer_init(void *memory, size_t bytes, const MrHyper *hyper,
 
 	arena.base = (char *) (((uintptr_t) memory + ARENA_ALIGNMENT - 1) & ~(uintptr_t) (ARENA_ALIGNMENT - 1));
 	t = mr_arena_take(&arena, 1, sizeof(MrTrainer));
-	set_sizes(t, hyper, x);
+	set_sizes(t, hyper, x, posts);
 	lay_out(t, &arena);
 	return t;
 }
@@ -204,7 +248,12 @@ mr_trainer_start(MrTrainer *t, MrPoll poll, void *arg)
 	if (t->hyper.tower == MR_TOWER_FREE &&
 		mr_points_start(&t->users, &t->rng, t->hyper.init_deviation, poll, arg) != MR_OK)
 		return MR_STOPPED;
-	if ((t->hyper.loss == MR_LOSS_SOFTMAX ? mr_softmax_start(t, poll, arg) : mr_hinge_start(t, poll, arg)) != MR_OK)
+	if (mr_side_tower_start(&t->item_tower, &t->rng, t->hyper.init_deviation, poll, arg) != MR_OK ||
+		mr_side_tower_start(&t->user_tower, &t->rng, t->hyper.init_deviation, poll, arg) != MR_OK)
+		return MR_STOPPED;
+	if ((t->hyper.loss == MR_LOSS_SOFTMAX ? mr_softmax_start(t, &t->softmax, poll, arg) : mr_hinge_start(t, poll, arg)) != MR_OK)
+		return MR_STOPPED;
+	if (t->tags.posts && mr_tags_start(t, poll, arg) != MR_OK)
 		return MR_STOPPED;
 	t->started = true;
 	return MR_OK;
@@ -247,8 +296,27 @@ mr_trainer_step_now(const MrTrainer *t)
 }
 
 /*
+ * The networks of the towers take a step.  Without hidden layers their weights are
+ * points of features and learn as points do; else all rows share all weights, and
+ * the rate of the softmax's points, 0.05 and more, is too high for them.
+ */
+MrStatus
+mr_trainer_step_towers(MrTrainer *t, const MrStep *step, MrPoll poll, void *arg)
+{
+	MrStep		own = *step;
+
+	if (t->hyper.n_hidden > 0 && t->hyper.loss == MR_LOSS_SOFTMAX)
+		own.rate *= MR_NET_RATE;
+	if (t->item_tower.is_on && mr_net_step(t->item_tower.net, &own, poll, arg) != MR_OK)
+		return MR_STOPPED;
+	if (t->user_tower.is_on && mr_net_step(t->user_tower.net, &own, poll, arg) != MR_OK)
+		return MR_STOPPED;
+	return MR_OK;
+}
+
+/*
  * One epoch: every positive once (softmax with a pooled user: every user once,
- * half of the positives).  poll may be NULL.
+ * half of the positives), then every post once.  poll may be NULL.
  *
  * Returns MR_OK, MR_STOPPED when poll() said so, or MR_DIVERGED when the loss is
  * not finite; after the last two the trainer is of no further use.
@@ -263,10 +331,14 @@ mr_trainer_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result)
 	if (status != MR_OK)
 		return status;
 	result->learning_rate = mr_trainer_step_now(t).rate;
-	if (t->hyper.loss == MR_LOSS_SOFTMAX)
+	if (mr_tags_only(&t->hyper, t->tags.posts))
+		status = MR_OK;
+	else if (t->hyper.loss == MR_LOSS_SOFTMAX)
 		status = mr_softmax_epoch(t, poll, arg, result);
 	else
 		status = mr_hinge_epoch(t, poll, arg, result);
+	if (status == MR_OK && t->tags.posts)
+		status = mr_tags_epoch(t, poll, arg, result);
 	if (status != MR_OK)
 		return status;
 	t->epoch++;
@@ -283,4 +355,6 @@ mr_trainer_describe(const MrTrainer *t, MrTower *tower)
 	tower->sphere = t->hyper.constraint == MR_CONSTRAINT_SPHERE;
 	tower->ball = t->hyper.constraint == MR_CONSTRAINT_BALL;
 	tower->dimensions = t->hyper.dimensions;
+	tower->has_tags = t->tags.posts != NULL;
+	tower->user_weight = t->tags.posts ? (float) mr_tags_user_weight(&t->tags) : 0;
 }

@@ -6,12 +6,13 @@
  * The caller gives the memory, drives the epochs one by one and may stop at
  * any time:
  *
- *		mr_recipe_fill(&hyper, set, &x)			what is not set, from the data
- *		bytes = mr_trainer_bytes(&hyper, &x)	check against the limit
- *		t = mr_trainer_init(memory, bytes, &hyper, &x)
+ *		mr_recipe_fill(&hyper, set, &x)			what is not set, from the data; mr_recipe_fill_tags()
+ *												if there may be posts
+ *		bytes = mr_trainer_bytes(&hyper, &x, posts)	check against the limit
+ *		t = mr_trainer_init(memory, bytes, &hyper, &x, posts)
  *		while (epoch < hyper.epochs)
  *			status = mr_trainer_epoch(t, poll, arg, &result)
- *		mr_trainer_export(t, users, items)
+ *		mr_trainer_export(t, users, items), mr_trainer_export_tags(t, tags)
  *
  * With one seed, two runs on one machine give the same points bit for bit.
  */
@@ -22,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/features.h"
 #include "model/interactions.h"
 #include "model/tower.h"
 
@@ -55,13 +57,34 @@ typedef enum MrOptimizer
 	MR_OPTIMIZER_SGD
 } MrOptimizer;
 
+/* How the id's point and the features make a point; see towers.c. */
+typedef enum MrCombination
+{
+	MR_COMBINE_ID,				/* the id's point alone */
+	MR_COMBINE_FEATURES,		/* the network over the features alone */
+	MR_COMBINE_SUM,				/* id's point + network over the features */
+	MR_COMBINE_BOTH,			/* network over [id's point; features] (arXiv 2411.06374) */
+	MR_COMBINE_PRIOR			/* id's point, drawn to the network over the features (CML+F) */
+} MrCombination;
+
+/* Of the hidden layers of a tower's network. */
+typedef enum MrActivation
+{
+	MR_ACTIVATION_RELU,
+	MR_ACTIVATION_TANH,
+	MR_ACTIVATION_GELU
+} MrActivation;
+
+#define MR_MAX_HIDDEN 8
+
 typedef enum MrPreset
 {
 	MR_PRESET_NONE,
 	MR_PRESET_CML_PAPER,		/* CML as the paper states it */
 	MR_PRESET_CML_RELEASED,		/* CML as its released code has it */
 	MR_PRESET_TWO_STAGE,		/* arXiv 1909.10912 as its released code has it */
-	MR_PRESET_TRIPLET			/* unsquared triplet of arXiv 2411.06374 */
+	MR_PRESET_TRIPLET,			/* unsquared triplet of arXiv 2411.06374 */
+	MR_PRESET_DUAL_TOWER		/* the same over towers of features, as the paper has it */
 } MrPreset;
 
 /*
@@ -74,7 +97,10 @@ typedef enum MrHyperField
 	MR_HYPER_DIMENSIONS, MR_HYPER_ITEM_BIAS, MR_HYPER_EPOCHS, MR_HYPER_BATCH_SIZE,
 	MR_HYPER_LEARNING_RATE, MR_HYPER_LEARNING_RATE_DECAY, MR_HYPER_TEMPERATURE, MR_HYPER_MARGIN,
 	MR_HYPER_RANK_WEIGHT, MR_HYPER_NEGATIVES, MR_HYPER_CANDIDATES, MR_HYPER_POPULARITY_EXPONENT,
-	MR_HYPER_COVARIANCE, MR_HYPER_WEIGHT_DECAY, MR_HYPER_PROPAGATION, MR_HYPER_SEED
+	MR_HYPER_COVARIANCE, MR_HYPER_WEIGHT_DECAY, MR_HYPER_PROPAGATION, MR_HYPER_SEED,
+	MR_HYPER_ITEM_COMBINATION, MR_HYPER_USER_COMBINATION, MR_HYPER_HIDDEN_LAYERS, MR_HYPER_ACTIVATION,
+	MR_HYPER_DROPOUT, MR_HYPER_ID_DROPOUT, MR_HYPER_FEATURE_REGULARIZATION,
+	MR_HYPER_TAG_WEIGHT, MR_HYPER_TAG_TEMPERATURE
 } MrHyperField;
 
 typedef struct MrHyper
@@ -100,6 +126,16 @@ typedef struct MrHyper
 	double		covariance;		/* CML's lambda_c */
 	double		weight_decay;
 	double		propagation;	/* strength of the light propagation step after training, 0: none */
+	MrCombination item_combination;
+	MrCombination user_combination;
+	int32_t		n_hidden;		/* hidden layers of the towers' networks; 0: sums of feature points */
+	int32_t		hidden[MR_MAX_HIDDEN];	/* their widths */
+	MrActivation activation;
+	double		dropout;		/* of hidden units */
+	double		id_dropout;		/* of the id's point, per row and step */
+	double		feature_regularization; /* CML's lambda_f, combination "prior" */
+	double		tag_weight;		/* share of the tags' loss in what moves users and items; 1: tags only */
+	double		tag_temperature;	/* 0: no tags are learned */
 	double		init_deviation; /* standard deviation of a coordinate at the start; set by the recipe */
 	uint64_t	seed;
 } MrHyper;
@@ -119,7 +155,8 @@ typedef bool (*MrPoll) (void *arg);
 
 typedef struct MrEpochResult
 {
-	double		loss;			/* mean over the positives of the epoch */
+	double		loss;			/* mean over the positives of the epoch; with tags, both losses by tag_weight */
+	double		tag_loss;		/* mean over the taggings of the epoch */
 	int64_t		positives;		/* pairs visited */
 	int64_t		negatives;		/* distances to negatives computed */
 	double		learning_rate;
@@ -132,11 +169,17 @@ extern void mr_recipe_fill(MrHyper *hyper, uint64_t set, const MrInteractions *x
 extern const char *mr_recipe_conflict(const MrHyper *hyper);
 
 /* trainer.c */
-extern size_t mr_trainer_bytes(const MrHyper *hyper, const MrInteractions *x);
+extern size_t mr_trainer_bytes(const MrHyper *hyper, const MrInteractions *x, const MrPosts *posts);
 extern MrTrainer *mr_trainer_init(void *memory, size_t bytes, const MrHyper *hyper,
-								  const MrInteractions *x, MrStatus *status);
+								  const MrInteractions *x, const MrPosts *posts, MrStatus *status);
 extern MrStatus mr_trainer_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result);
 extern MrStatus mr_trainer_export(MrTrainer *t, MrPoll poll, void *arg, float *users, float *items);
+extern MrStatus mr_trainer_export_new(MrTrainer *t, MrPoll poll, void *arg, float *users, float *items);
+extern float mr_trainer_new_item_bias(const MrTrainer *t);
+extern MrStatus mr_trainer_export_tags(MrTrainer *t, MrPoll poll, void *arg, float *tags);
 extern void mr_trainer_describe(const MrTrainer *t, MrTower *tower);
+
+/* recipe_tags.c */
+extern void mr_recipe_fill_tags(MrHyper *hyper, uint64_t set, const MrInteractions *x, const MrPosts *posts);
 
 #endif							/* MR_TRAINER_H */

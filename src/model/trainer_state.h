@@ -8,7 +8,9 @@
  *	softmax.c	epoch of the softmax loss, softmax_batch.c its matrix products,
  *				softmax_shared.c its negatives when items are many
  *	hinge.c		epoch of the hinge losses (CML, triplet), covariance.c its regulariser
+ *	tags.c		epoch of the tags' loss: a softmax, too
  *	sampler.c	negatives;  two_stage.c  those of arXiv 1909.10912
+ *	towers.c	points from ids and features, net.c the network in them
  *	export.c	points out, light propagation
  */
 #ifndef MR_TRAINER_STATE_H
@@ -16,60 +18,10 @@
 
 #include "math/rowmath.h"
 #include "math/topk.h"
+#include "model/points.h"
+#include "model/towers.h"
 #include "model/trainer.h"
 #include "util/rng.h"
-
-/* Gives out pieces of one block; with base NULL it only counts. */
-typedef struct MrArena
-{
-	char	   *base;
-	size_t		used;
-	bool		overflow;
-} MrArena;
-
-/*
- * A matrix of points with what the optimiser keeps for each.
- *
- * `value` is what is learned, `hat` the point itself: value / |value| on the
- * sphere, otherwise value.  Losses read `hat` and leave the gradient with respect
- * to it in `gradient`; mr_points_step() takes it from there to `value`.
- * All rows are padded (rowmath.h): `stride` floats, the first `width` are used.
- */
-typedef struct MrPoints
-{
-	int32_t		n;
-	int32_t		width;
-	int32_t		stride;
-	MrConstraint constraint;
-	MrOptimizer optimizer;
-	float	   *value;			/* [n][stride] */
-	float	   *hat;			/* [n][stride]; may be the same memory as value */
-	float	   *inverse_norm;	/* [n], sphere only */
-	float	   *first;			/* [n][stride] Adam's mean of gradients */
-	float	   *second;			/* [n][stride] mean (Adam) or sum (AdaGrad) of their squares */
-	float	   *power1;			/* [n] beta1^steps of the row, Adam */
-	float	   *power2;			/* [n] beta2^steps of the row */
-	int32_t    *last_step;		/* [n] step up to which the row drifted, or NULL: see points.c */
-	float	   *no_gradient;	/* [stride] zeroes, with last_step */
-	float	   *gradient;		/* [n][stride] or NULL, zero where not touched */
-	uint8_t    *is_touched;		/* [n] or NULL: the gradient is dense */
-	int32_t    *touched;		/* [n] rows with a gradient in this batch */
-	int32_t		n_touched;
-} MrPoints;
-
-/* The moment of a step. */
-typedef struct MrStep
-{
-	int64_t		number;			/* from 1 */
-	double		rate;
-	double		weight_decay;
-} MrStep;
-
-/* What mr_points_layout() gives to a matrix. */
-#define MR_POINTS_OWN_HAT 1		/* hat is a copy even without normalisation */
-#define MR_POINTS_GRADIENT 2	/* a gradient per row */
-#define MR_POINTS_SPARSE 4		/* a list of touched rows */
-#define MR_POINTS_DRIFT 8		/* Adam moves rows between their gradients, too */
 
 /* Alias table: one draw costs one random number. */
 typedef struct MrAlias
@@ -80,12 +32,28 @@ typedef struct MrAlias
 } MrAlias;
 
 /*
- * Scratch of the softmax loss.  A batch of users is handled in groups of at most
+ * What a softmax ranks: the columns, and which of them belong to a row.  Items
+ * for users, or tags for posts.
+ */
+typedef struct MrRanked
+{
+	const MrInteractions *lists;	/* per row its positives among the columns */
+	MrPoints   *points;			/* of the columns */
+	double		temperature;
+	float	   *bias;			/* [columns], or NULL as the two below */
+	float	   *bias_first;
+	float	   *bias_second;
+} MrRanked;
+
+/*
+ * Scratch of a softmax loss.  A batch of users (of posts, for tags) is handled in groups of at most
  * group_rows users and group_pairs of their pairs; columns are the items (full)
  * or the shared negatives (sampled), in tiles of tile_columns.
  */
 typedef struct MrSoftmax
 {
+	MrRanked	ranked;
+	bool		sampled;		/* columns are shared negatives, not all */
 	int32_t		group_rows;
 	int64_t		group_pairs;
 	int32_t		tile_columns;
@@ -96,11 +64,12 @@ typedef struct MrSoftmax
 	float	   *user;			/* [group_rows][stride] users' points, 1 in the extra coordinate */
 	float	   *scaled;			/* [group_rows][stride] the same times the row's factor */
 	float	   *back;			/* [group_rows][stride] gradients of the users' points */
+	float	   *id;				/* [group_rows][stride] users' points before the tower, with features only */
 	float	   *inverse_norm;	/* [group_rows] of the pooled sums */
 	float	   *shift;			/* [group_rows] taken off the logits before exp */
 	float	   *factor;			/* [group_rows] dL/dlogit = factor * exp(logit - shift) */
 	double	   *sum;			/* [group_rows] SUM over the negatives of exp(logit - shift) */
-	int32_t    *row_user;		/* [group_rows] */
+	int32_t    *row_user;		/* [group_rows] row of the lists */
 	int64_t    *row_pair;		/* [group_rows + 1] where the row's pairs start below */
 	int64_t    *row_next;		/* [group_rows] the row's first pair in a later tile */
 	int64_t    *row_input;		/* [group_rows] items pooled */
@@ -112,6 +81,7 @@ typedef struct MrSoftmax
 	/* shared negatives, sampled only */
 	int32_t    *drawn;			/* [negatives] */
 	int32_t    *column_of;		/* [n_items], -1: not drawn */
+	float	   *correction;		/* [negatives] added to the extra coordinate */
 	float	   *column_point;	/* [negatives][stride] */
 	float	   *column_gradient;	/* [negatives][stride] */
 } MrSoftmax;
@@ -146,6 +116,25 @@ typedef struct MrHinge
 	double	   *covariance_mean;	/* [stride] */
 } MrHinge;
 
+/* The tags, if there are any; see tags.c. */
+typedef struct MrTags
+{
+	const MrPosts *posts;		/* NULL: none */
+	int64_t		steps_per_epoch;
+	MrPoints	points;
+	MrSoftmax	softmax;
+	uint32_t   *order;			/* [n_posts] shuffled each epoch */
+	float	   *user;			/* [group_rows][stride] the rows' users */
+	float	   *user_inverse;	/* [group_rows] inverse norms of their pooled sums */
+	int64_t    *pool_first;		/* [group_rows] where the pooled part of the history starts */
+	float		logit;			/* of the user's weight w in a query */
+	float		logit_first;
+	float		logit_second;
+	float		logit_power1;
+	float		logit_power2;
+	double		logit_gradient;
+} MrTags;
+
 struct MrTrainer
 {
 	MrHyper		hyper;
@@ -168,6 +157,8 @@ struct MrTrainer
 	int32_t    *item_count;		/* [n_items] interactions of each item */
 	MrPoints	items;
 	MrPoints	users;			/* free tower only */
+	MrSideTower item_tower;		/* on, if the items have features */
+	MrSideTower user_tower;
 	float	   *bias;			/* [n_items], item_bias only */
 	float	   *bias_first;
 	float	   *bias_second;
@@ -176,6 +167,7 @@ struct MrTrainer
 	float	   *export_row;		/* [2][stride] */
 	MrSoftmax	softmax;
 	MrHinge		hinge;
+	MrTags		tags;
 };
 
 /* Adam's constants and the learning rate of the bias relative to the points'. */
@@ -184,14 +176,11 @@ struct MrTrainer
 #define MR_ADAM_EPSILON 1e-8f
 #define MR_BIAS_RATE 0.3f
 
+/* The rate of networks with hidden layers under the softmax, relative to the points'. */
+#define MR_NET_RATE 0.1
+
 /* TensorFlow's start value of AdaGrad's sums, which CML's released code uses. */
 #define MR_ADAGRAD_START 0.1f
-
-/* Multiplications, or what takes as long, between two polls: some milliseconds. */
-#define MR_POLL_WORK (4 * 1024 * 1024)
-
-/* Multiplications of one matrix product between two polls. */
-#define MR_POLL_PRODUCT (512 * 1024 * 1024)
 
 /*
  * Count work and poll when enough of it is done; true = stop.  Rows may be of
@@ -217,34 +206,37 @@ mr_trainer_part(const MrTrainer *t)
 }
 
 /* trainer.c */
-extern void *mr_arena_take(MrArena *arena, size_t count, size_t size);
 extern MrStatus mr_trainer_start(MrTrainer *t, MrPoll poll, void *arg);
 extern MrStep mr_trainer_step_now(const MrTrainer *t);
+extern MrStatus mr_trainer_step_towers(MrTrainer *t, const MrStep *step, MrPoll poll, void *arg);
 extern MrStatus mr_trainer_shuffle(MrTrainer *t, uint32_t *values, uint32_t n, MrPoll poll, void *arg);
 
-/* points.c */
-extern void mr_points_layout(MrPoints *p, MrArena *arena, int32_t n, int32_t width, int32_t stride,
-							 const MrHyper *hyper, int flags);
-extern MrStatus mr_points_start(MrPoints *p, MrRng *rng, double deviation, MrPoll poll, void *arg);
-extern void mr_points_step(MrPoints *p, const MrRowMath *math, const MrStep *step, int32_t row, float *gradient);
-extern void mr_points_refresh(MrPoints *p, const MrRowMath *math, int32_t row);
-extern void mr_points_drift(MrPoints *p, const MrRowMath *math, const MrStep *step, int32_t row);
-extern float *mr_points_touch(MrPoints *p, int32_t row);
-
 /* softmax.c */
-extern void mr_softmax_layout(MrTrainer *t, MrArena *arena);
-extern MrStatus mr_softmax_start(MrTrainer *t, MrPoll poll, void *arg);
-extern MrStatus mr_softmax_refresh(MrTrainer *t, MrPoll poll, void *arg);
+extern void mr_softmax_layout(MrTrainer *t, MrSoftmax *s, int32_t most_rows, MrArena *arena);
+extern MrStatus mr_softmax_start(MrTrainer *t, MrSoftmax *s, MrPoll poll, void *arg);
+extern MrStatus mr_softmax_refresh(MrTrainer *t, MrSoftmax *s, MrPoll poll, void *arg);
 extern MrStatus mr_softmax_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result);
-extern void mr_softmax_step_item(MrTrainer *t, const MrStep *step, int32_t item);
+extern MrStatus mr_softmax_step_columns(MrTrainer *t, MrSoftmax *s, const MrStep *step, bool only_touched,
+										double *loss, MrPoll poll, void *arg);
+extern MrStatus mr_softmax_refresh_items(MrTrainer *t, MrPoll poll, void *arg);
+extern void mr_softmax_step_number(const MrTrainer *t, double rate, float *value, float *first, float *second,
+								   float power1, float power2, float gradient);
 
 /* softmax_shared.c */
 extern MrStatus mr_softmax_draw(MrTrainer *t, MrPoll poll, void *arg);
+extern MrStatus mr_softmax_gather(MrTrainer *t, MrPoll poll, void *arg);
 extern MrStatus mr_softmax_scatter(MrTrainer *t, MrPoll poll, void *arg);
 
 /* softmax_batch.c */
-extern MrStatus mr_softmax_group(MrTrainer *t, int32_t rows, double gradient_scale,
+extern MrStatus mr_softmax_group(MrTrainer *t, MrSoftmax *s, int32_t rows, double gradient_scale,
 								 MrPoll poll, void *arg, double *loss, double *weight);
+
+/* tags.c */
+extern bool mr_tags_only(const MrHyper *hyper, const MrPosts *posts);
+extern void mr_tags_layout(MrTrainer *t, MrArena *arena);
+extern MrStatus mr_tags_start(MrTrainer *t, MrPoll poll, void *arg);
+extern MrStatus mr_tags_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result);
+extern double mr_tags_user_weight(const MrTags *tags);
 
 /* hinge.c */
 extern void mr_hinge_layout(MrTrainer *t, MrArena *arena);

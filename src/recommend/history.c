@@ -17,8 +17,6 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
-#include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -59,24 +57,16 @@ mr_item_set_add(MrItemSet *set, Datum id, bool liked)
 	}
 }
 
-/* May the caller read the column?  False, too, if it is not there. */
-static bool
-column_readable(Oid relation, const char *column)
+/* From now on the item, if it is in the set, is not a liked one. */
+void
+mr_history_forget(MrItemSet *set, Datum id)
 {
-	AttrNumber	attnum = get_attnum(relation, column);
+	int32		row = mr_idmap_lookup(set->ids, id);
 
-	return attnum != InvalidAttrNumber &&
-		(pg_class_aclcheck(relation, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
-		 pg_attribute_aclcheck(relation, attnum, GetUserId(), ACL_SELECT) == ACLCHECK_OK);
-}
-
-static bool
-relation_reachable(Oid relation)
-{
-	return get_rel_relkind(relation) != '\0' &&
-		DatumGetBool(DirectFunctionCall2(has_schema_privilege_id,
-										 ObjectIdGetDatum(get_rel_namespace(relation)),
-										 PointerGetDatum(cstring_to_text("USAGE"))));
+	if (row < 0 || !set->liked[row])
+		return;
+	set->liked[row] = false;
+	set->n_liked--;
 }
 
 /* Is the type of the column still one that holds the model's ids? */
@@ -92,18 +82,18 @@ history_readable(const MrQuery *query)
 {
 	const MrModel *model = query->model;
 
-	return relation_reachable(model->interactions) &&
-		column_readable(model->interactions, model->user_column) &&
-		column_readable(model->interactions, model->item_column) &&
-		(!model->rating_column || column_readable(model->interactions, model->rating_column)) &&
-		(!model->weight_column || column_readable(model->interactions, model->weight_column)) &&
+	return mr_relation_reachable(model->interactions) &&
+		mr_column_readable(model->interactions, model->user_column) &&
+		mr_column_readable(model->interactions, model->item_column) &&
+		(!model->rating_column || mr_column_readable(model->interactions, model->rating_column)) &&
+		(!model->weight_column || mr_column_readable(model->interactions, model->weight_column)) &&
 		column_compatible(&query->user_key, model->interactions, model->user_column) &&
 		column_compatible(&query->item_key, model->interactions, model->item_column);
 }
 
 /* Error if the column is gone or has another type than the model's ids. */
-static void
-check_column(const MrModel *model, const MrKeyType *key, const char *column, const char *hint)
+void
+mr_history_check_column(const MrModel *model, const MrKeyType *key, const char *column, const char *hint)
 {
 	AttrNumber	attnum = get_attnum(model->interactions, column);
 
@@ -124,23 +114,30 @@ check_column(const MrModel *model, const MrKeyType *key, const char *column, con
 				 errhint("The column's type was changed since the model was trained: drop the model and make it again.")));
 }
 
-static void
-check_history(const MrQuery *query, bool need_liked, const char *hint)
+/* Error if the relation of the interactions is gone. */
+void
+mr_history_check_relation(const MrModel *model, const char *hint)
 {
-	const MrModel *model = query->model;
-
 	if (get_rel_relkind(model->interactions) == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("the interactions of model \"%s\" do not exist", model->name),
 				 errdetail("The relation that the model was made on has been dropped."),
 				 hint ? errhint("%s", hint) : 0));
-	check_column(model, &query->user_key, model->user_column, hint);
-	check_column(model, &query->item_key, model->item_column, hint);
+}
+
+static void
+check_history(const MrQuery *query, bool need_liked, const char *hint)
+{
+	const MrModel *model = query->model;
+
+	mr_history_check_relation(model, hint);
+	mr_history_check_column(model, &query->user_key, model->user_column, hint);
+	mr_history_check_column(model, &query->item_key, model->item_column, hint);
 	if (need_liked && model->rating_column)
-		check_column(model, NULL, model->rating_column, hint);
+		mr_history_check_column(model, NULL, model->rating_column, hint);
 	if (need_liked && model->weight_column)
-		check_column(model, NULL, model->weight_column, hint);
+		mr_history_check_column(model, NULL, model->weight_column, hint);
 }
 
 static char *
@@ -214,6 +211,20 @@ add_permission_hint(void *arg)
 		errhint("%s", (const char *) arg);
 }
 
+/* Runs a statement that reads the interactions; `hint` goes with a missing privilege. */
+void
+mr_history_run(const MrStatement *statement, MrRowCallback callback, void *arg, const char *hint)
+{
+	ErrorContextCallback context;
+
+	context.callback = add_permission_hint;
+	context.arg = (void *) hint;
+	context.previous = error_context_stack;
+	error_context_stack = &context;
+	mr_statement_run(statement, callback, arg);
+	error_context_stack = context.previous;
+}
+
 /*
  * Reads the live interactions of query->user into query->history.
  *
@@ -231,7 +242,6 @@ mr_history_read(MrQuery *query, bool need_seen, bool need_liked, const char *hin
 	bool		with_liked = need_liked || (useful && history_readable(query));
 	MrStatement statement = {0};
 	HistoryReader reader;
-	ErrorContextCallback callback;
 
 	if (need_seen || need_liked)
 		check_history(query, need_liked, hint);
@@ -247,11 +257,6 @@ mr_history_read(MrQuery *query, bool need_seen, bool need_liked, const char *hin
 	statement.results[0] = query->item_key.type;
 	statement.results[1] = statement.results[2] = FLOAT8OID;
 
-	callback.callback = add_permission_hint;
-	callback.arg = (void *) hint;
-	callback.previous = error_context_stack;
-	error_context_stack = &callback;
-	mr_statement_run(&statement, receive_interaction, &reader);
-	error_context_stack = callback.previous;
+	mr_history_run(&statement, receive_interaction, &reader, hint);
 	return with_liked;
 }

@@ -2,9 +2,10 @@
  * query.h
  *		What the stages of a query share.
  *
- *	SQL function --> query_begin	model, version, key types
+ *	SQL function --> mr_query_begin	model, version, key types
  *				 --> history.c		live interactions: seen items, liked items
  *				 --> query_point.c	the point of a user, of an item, of a set of items
+ *					 folding.c		steps from the mean of a set of items
  *				 --> candidates.c	nearest rows by SQL, without the left-out ones
  *				 --> diversity.c	k of a larger pool, apart from each other
  *				 --> rows
@@ -21,6 +22,7 @@
 #include "data/idmap.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
+#include "model/fold_in.h"
 #include "store/store.h"
 #include "type/embedding.h"
 
@@ -34,8 +36,8 @@ typedef enum MrIdForm
 /* The type of the ids of one kind of row. */
 typedef struct MrKeyType
 {
-	const char *noun;			/* "user" or "item", for messages */
-	const char *column;			/* of the view: "user_id" or "item_id" */
+	const char *noun;			/* "user", "item" or "tag", for messages */
+	const char *column;			/* of the view: "user_id", "item_id" or "tag" */
 	Oid			column_type;	/* of that column, domains looked through */
 	Oid			type;			/* of ids in memory and of parameters */
 	Oid			collation;		/* of that column */
@@ -114,6 +116,14 @@ typedef struct MrStatement
 	bool		plan_each_time; /* values decide the plan: never a generic one */
 } MrStatement;
 
+#define MR_NEW_ITEM_HINT "Items join a model when it is trained on interactions with them."
+
+/* recommend.c */
+extern MrQuery *mr_query_begin(FunctionCallInfo fcinfo, MrIdForm form, int k_arg, int model_arg);
+extern void mr_query_check_readable(Oid view);
+extern Datum mr_query_end(FunctionCallInfo fcinfo, MrQuery *query, const MrKeyType *key, const MrCandidateList *list);
+extern Datum mr_query_no_rows(FunctionCallInfo fcinfo);
+
 /* plan_cache.c */
 extern void mr_statement_add(MrStatement *statement, Oid type, Datum value);
 extern void mr_statement_run(const MrStatement *statement, MrRowCallback callback, void *arg);
@@ -135,11 +145,20 @@ extern void mr_key_not_in_model(const MrKeyType *key, Datum id, const char *mode
 extern MrItemSet *mr_item_set_create(const MrKeyType *key, MemoryContext context);
 extern void mr_item_set_add(MrItemSet *set, Datum id, bool liked);
 extern bool mr_history_read(MrQuery *query, bool need_seen, bool need_liked, const char *hint);
+extern void mr_history_forget(MrItemSet *set, Datum id);
+extern void mr_history_check_relation(const MrModel *model, const char *hint);
+extern void mr_history_check_column(const MrModel *model, const MrKeyType *key, const char *column, const char *hint);
+extern void mr_history_run(const MrStatement *statement, MrRowCallback callback, void *arg, const char *hint);
 
 /* query_point.c */
 extern void mr_point_of_user(MrQuery *query);
 extern void mr_point_of_row(MrQuery *query, const MrKeyType *key, Oid view, Datum id, const char *hint);
 extern void mr_point_of_items(MrQuery *query, const MrItemSet *items);
+
+/* folding.c */
+extern int	mr_folding_steps(const MrQuery *query);
+extern MrFoldIn *mr_folding_begin(const MrQuery *query);	/* NULL: the version cannot, or no steps are wanted */
+extern void mr_folding_steps_from(MrFoldIn *f, const float *likes, int64 n, int steps, float *point);
 
 /* candidates.c */
 extern void mr_candidates_nearest(MrQuery *query, const MrKeyType *key, Oid view, int64 wanted,

@@ -3,22 +3,31 @@
  *		First stage: the point that a query asks the neighbours of.
  *
  *	user	with a pooled tower and live history, the pool of the liked items'
- *			points; else the stored point
+ *			points, taken through the version's user tower with the user's features
+ *			if it has one; else the stored point.  A user who came after the training
+ *			is folded in as a set of items is; without items, the tower makes a point
+ *			of the features alone
  *	item	its stored point, all coordinates: with a bias, the bias counts as one
- *	items	what the tower would make of a user who liked exactly these
+ *	items	what the tower would make of a user who liked exactly these, and of whom
+ *			no features are known; from there gradient steps (folding.c)
  *
  * The bias coordinate of a user is 0 (model/tower.h).
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "utils/lsyscache.h"
 
+#include "embed/live.h"
 #include "recommend/query.h"
 #include "util/guc.h"
 #include "util/pgutil.h"
 
 /* Liked items beyond which a scan of all items may be the faster way to their points. */
 #define MANY_ITEMS 5000
+
+/* Likes beyond which the mean of other users adds nothing. */
+#define NEW_USER_LIKES 50
 
 #define NEW_USER_HINT "Use recommend_for_items() with items that the user likes, or train the model again."
 
@@ -40,6 +49,8 @@ typedef struct PointReader
 	MrQuery    *query;
 	double	   *sum;			/* pooling: [dimensions] */
 	int64		n;				/* points read */
+	float	   *likes;			/* [Min(n, capacity)][dimensions], or NULL */
+	int64		capacity;
 	MrEmbedding *point;			/* one point: a copy of it */
 } PointReader;
 
@@ -73,6 +84,22 @@ stored_point(MrQuery *query, const MrKeyType *key, Oid view, Datum id)
 	return reader.point;
 }
 
+/* Keeps a point for the steps, as long as they are not too many. */
+static void
+keep_like(PointReader *reader, const MrEmbedding *point)
+{
+	Size		width = sizeof(float) * point->dim;
+
+	if (reader->n >= MR_FOLD_IN_MAX_LIKES)
+		return;
+	if (reader->n >= reader->capacity)
+	{
+		reader->capacity = Min(2 * reader->capacity, MR_FOLD_IN_MAX_LIKES);
+		reader->likes = repalloc_huge(reader->likes, width * reader->capacity);
+	}
+	memcpy(reader->likes + reader->n * point->dim, point->x, width);
+}
+
 static bool
 receive_pooled(TupleTableSlot *slot, void *arg)
 {
@@ -86,6 +113,8 @@ receive_pooled(TupleTableSlot *slot, void *arg)
 	point = DatumGetMrEmbedding(value);
 	check_dimensions(reader->query, point);
 	mr_tower_pool(&reader->query->version->tower, point->x, 1, reader->sum, NULL);
+	if (reader->likes)
+		keep_like(reader, point);
 	reader->n++;
 	if ((Pointer) point != DatumGetPointer(value))
 		pfree(point);
@@ -116,16 +145,24 @@ points_sql(const MrQuery *query, int32 n, bool *plan_each_time)
 					view, key->column, key->equals);
 }
 
+/* The items of a set that the model knows. */
+typedef struct KnownItems
+{
+	bool		with_likes;		/* are their points wanted? */
+	int64		n;
+	float	   *likes;			/* [Min(n, MR_FOLD_IN_MAX_LIKES)][dimensions] */
+} KnownItems;
+
 /*
  * The point of a user who likes these items.  Sphere: the direction of the sum.
  * Otherwise there is no tower to ask, and the mean stands for it: the place
  * whose sum of squared distances to the items is least.
  *
- * NULL if the model knows none of the items, *known says which it was, or if
+ * NULL if the model knows none of the items, known->n says which it was, or if
  * their sum has no direction.
  */
 static MrEmbedding *
-pooled_point(MrQuery *query, const MrItemSet *items, bool only_liked, int64 *known)
+pooled_point(MrQuery *query, const MrItemSet *items, bool only_liked, KnownItems *known)
 {
 	const MrTower *tower = &query->version->tower;
 	const MrKeyType *key = &query->item_key;
@@ -135,6 +172,11 @@ pooled_point(MrQuery *query, const MrItemSet *items, bool only_liked, int64 *kno
 	Datum		array = mr_key_array(key, items, only_liked, &array_type);
 	MrEmbedding *point = mr_embedding_create(tower->dimensions);
 
+	if (known->with_likes)
+	{
+		reader.capacity = 16;
+		reader.likes = palloc(sizeof(float) * tower->dimensions * reader.capacity);
+	}
 	reader.sum = palloc0(sizeof(double) * tower->dimensions);
 	statement.sql = points_sql(query, only_liked ? items->n_liked : mr_idmap_size(items->ids),
 							   &statement.plan_each_time);
@@ -142,7 +184,8 @@ pooled_point(MrQuery *query, const MrItemSet *items, bool only_liked, int64 *kno
 	statement.results[0] = query->embedding_type;
 	mr_statement_run(&statement, receive_pooled, &reader);
 
-	*known = reader.n;
+	known->n = reader.n;
+	known->likes = reader.likes;
 	if (reader.n == 0)
 		return NULL;
 	if (tower->kind == MR_TOWER_POOLED || tower->sphere)
@@ -154,22 +197,108 @@ pooled_point(MrQuery *query, const MrItemSet *items, bool only_liked, int64 *kno
 	return point;
 }
 
+/* Takes a point by steps to the one that the loss wants. */
+static void
+fold_in(MrQuery *query, const KnownItems *known, float *point)
+{
+	MrFoldIn   *f = known->n <= MR_FOLD_IN_MAX_LIKES ? mr_folding_begin(query) : NULL;
+
+	if (f)
+		mr_folding_steps_from(f, known->likes, known->n, mr_folding_steps(query), point);
+}
+
+static bool
+receive_any(TupleTableSlot *slot, void *arg)
+{
+	*(bool *) arg = true;
+	return false;
+}
+
 /*
- * query->point = the point of query->user, pooled from query->history if the
- * tower pools and the history holds liked items that the model knows, else the
- * stored one.  Error P0002 if there is neither.
+ * Did query->user come after the training?  Of one with many likes it does not
+ * matter, and one who may not look cannot know.  Points that were made of features
+ * or put in by hand have no interactions.
+ */
+static bool
+is_new_user(MrQuery *query)
+{
+	const MrKeyType *key = &query->user_key;
+	Oid			view = query->model->user_view;
+	MrStatement statement = {0};
+	bool		is_trained = false;
+
+	if (mr_folding_steps(query) == 0 || query->history->n_liked > NEW_USER_LIKES ||
+		!mr_column_readable(view, key->column) || !mr_column_readable(view, "interactions"))
+		return false;
+	statement.sql = psprintf("SELECT v.interactions FROM %s v WHERE v.%s %s $1 AND v.interactions OPERATOR(pg_catalog.>) 0",
+							 mr_relation_sql(view), key->column, key->equals);
+	mr_statement_add(&statement, key->type, query->user);
+	statement.results[0] = INT8OID;
+	mr_statement_run(&statement, receive_any, &is_trained);
+	return !is_trained;
+}
+
+/*
+ * The point of query->user as things are now, or NULL: nothing is known that the
+ * stored point does not have.  The stored one, if the features cannot be read.
+ */
+static MrEmbedding *
+live_point(MrQuery *query)
+{
+	MrLiveUser	user = {query->user, query->user_key.type, query->user_key.equals};
+	MrEmbedding *point;
+	KnownItems	known = {false};
+
+	if (!mr_live_history || query->version->tower.kind != MR_TOWER_POOLED ||
+		query->history == NULL || query->history->n_liked == 0)
+		return NULL;
+	known.with_likes = is_new_user(query);
+	point = pooled_point(query, query->history, true, &known);
+	if (point == NULL)
+		return NULL;
+	if (mr_live_point(query->model, query->version, &user, point->x, point->x) == MR_LIVE_UNREADABLE)
+	{
+		MrEmbedding *stored = known.with_likes ? NULL :
+			stored_point(query, &query->user_key, query->model->user_view, query->user);
+
+		if (stored)
+			return stored;
+		/* a new user of whom nothing but the history can be known */
+		(void) mr_live_point(query->model, query->version, NULL, point->x, point->x);
+	}
+	if (known.with_likes)
+		fold_in(query, &known, point->x);
+	return point;
+}
+
+/* The point of query->user by the features alone, or NULL. */
+static MrEmbedding *
+point_of_features(MrQuery *query)
+{
+	MrLiveUser	user = {query->user, query->user_key.type, query->user_key.equals};
+	MrEmbedding *point = mr_embedding_create(query->version->tower.dimensions);
+
+	if (!mr_live_history ||
+		mr_live_point(query->model, query->version, &user, NULL, point->x) != MR_LIVE_POINT)
+		return NULL;
+	return point;
+}
+
+/*
+ * query->point = the point of query->user, from query->history and the features if
+ * the tower pools and the history holds liked items that the model knows; else the
+ * stored one; else from the features.  Error P0002 if there is none of them.
  */
 void
 mr_point_of_user(MrQuery *query)
 {
-	int64		known;
-
-	query->point = NULL;
-	if (mr_live_history && query->version->tower.kind == MR_TOWER_POOLED &&
-		query->history && query->history->n_liked > 0)
-		query->point = pooled_point(query, query->history, true, &known);
+	query->point = live_point(query);
 	if (query->point == NULL)
-		mr_point_of_row(query, &query->user_key, query->model->user_view, query->user, NEW_USER_HINT);
+		query->point = stored_point(query, &query->user_key, query->model->user_view, query->user);
+	if (query->point == NULL)
+		query->point = point_of_features(query);
+	if (query->point == NULL)
+		mr_key_not_in_model(&query->user_key, query->user, query->model->name, NEW_USER_HINT);
 }
 
 /* query->point = the stored point of a user or an item; error P0002 if there is none. */
@@ -185,15 +314,21 @@ mr_point_of_row(MrQuery *query, const MrKeyType *key, Oid view, Datum id, const 
 void
 mr_point_of_items(MrQuery *query, const MrItemSet *items)
 {
-	int64		known;
+	KnownItems	known = {mr_folding_steps(query) > 0};
 
 	query->point = pooled_point(query, items, false, &known);
 	if (query->point != NULL)
+	{
+		if (query->version->tower.kind == MR_TOWER_POOLED)
+			(void) mr_live_point(query->model, query->version, NULL, query->point->x, query->point->x);
+		if (known.with_likes)
+			fold_in(query, &known, query->point->x);
 		return;
-	if (known > 0)
+	}
+	if (known.n > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the points of the %d items cancel out", (int) known),
+				 errmsg("the points of the %d items cancel out", (int) known.n),
 				 errhint("Leave out some of the items.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_NO_DATA_FOUND),

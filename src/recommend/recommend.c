@@ -1,6 +1,7 @@
 /*
  * recommend.c
- *		The query functions of the extension: arguments, stages, rows.
+ *		The query functions of the extension: arguments, stages, rows; for tags see
+ *		recommend_tags.c.
  *
  *		query point -> candidates -> [re-scorer] -> left-out rows -> diversity -> k rows
  *
@@ -33,7 +34,6 @@
 
 #define DEFAULT_K 10
 #define SEEN_HINT "Pass exclude_seen => false for an answer that does not read the interactions."
-#define NEW_ITEM_HINT "Items join a model when it is trained on interactions with them."
 
 PG_FUNCTION_INFO_V1(mr_recommend_bigint);
 PG_FUNCTION_INFO_V1(mr_recommend_text);
@@ -96,8 +96,8 @@ start_rows(FunctionCallInfo fcinfo)
  * SELECT; they are locked here already so that no other version can come under
  * them between reading the version's tower and reading its points.
  */
-static MrQuery *
-query_begin(FunctionCallInfo fcinfo, MrIdForm form, int k_arg, int model_arg)
+MrQuery *
+mr_query_begin(FunctionCallInfo fcinfo, MrIdForm form, int k_arg, int model_arg)
 {
 	int64		k = get_k(fcinfo, k_arg);
 	MemoryContext context;
@@ -129,8 +129,8 @@ query_begin(FunctionCallInfo fcinfo, MrIdForm form, int k_arg, int model_arg)
  * from.  The statements check this by themselves; but the interactions are read
  * first, and without the model a hint at them would mislead.
  */
-static void
-check_readable(Oid view)
+void
+mr_query_check_readable(Oid view)
 {
 	AclResult	result = pg_class_aclcheck(view, GetUserId(), ACL_SELECT);
 
@@ -141,8 +141,8 @@ check_readable(Oid view)
 }
 
 /* Returns the rows, and frees everything. */
-static Datum
-query_end(FunctionCallInfo fcinfo, MrQuery *query, const MrKeyType *key, const MrCandidateList *list)
+Datum
+mr_query_end(FunctionCallInfo fcinfo, MrQuery *query, const MrKeyType *key, const MrCandidateList *list)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	FmgrInfo	output;
@@ -163,8 +163,8 @@ query_end(FunctionCallInfo fcinfo, MrQuery *query, const MrKeyType *key, const M
 }
 
 /* No rows: the id is NULL. */
-static Datum
-no_rows(FunctionCallInfo fcinfo)
+Datum
+mr_query_no_rows(FunctionCallInfo fcinfo)
 {
 	start_rows(fcinfo);
 	return (Datum) 0;
@@ -204,10 +204,10 @@ recommend(FunctionCallInfo fcinfo, MrIdForm form)
 	double		diversity;
 
 	if (PG_ARGISNULL(0))
-		return no_rows(fcinfo);
+		return mr_query_no_rows(fcinfo);
 	diversity = get_diversity(fcinfo, 5, get_k(fcinfo, 1));
-	query = query_begin(fcinfo, form, 1, 2);
-	check_readable(query->model->item_view);
+	query = mr_query_begin(fcinfo, form, 1, 2);
+	mr_query_check_readable(query->model->item_view);
 	query->diversity = diversity;
 	query->exclude_seen = PG_ARGISNULL(3) || PG_GETARG_BOOL(3);
 	query->candidates = PG_ARGISNULL(4) ? InvalidOid : PG_GETARG_OID(4);
@@ -220,7 +220,7 @@ recommend(FunctionCallInfo fcinfo, MrIdForm form)
 		query->left_out = query->history->ids;
 	mr_point_of_user(query);
 	find_items(query, &list);
-	return query_end(fcinfo, query, &query->item_key, &list);
+	return mr_query_end(fcinfo, query, &query->item_key, &list);
 }
 
 Datum
@@ -278,8 +278,8 @@ recommend_for_items(FunctionCallInfo fcinfo, MrIdForm form)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("the array of items is NULL")));
 	diversity = get_diversity(fcinfo, 5, get_k(fcinfo, 1));
-	query = query_begin(fcinfo, form, 1, 2);
-	check_readable(query->model->item_view);
+	query = mr_query_begin(fcinfo, form, 1, 2);
+	mr_query_check_readable(query->model->item_view);
 	query->diversity = diversity;
 	query->exclude_seen = PG_ARGISNULL(3) || PG_GETARG_BOOL(3);
 	query->candidates = PG_ARGISNULL(4) ? InvalidOid : PG_GETARG_OID(4);
@@ -290,7 +290,7 @@ recommend_for_items(FunctionCallInfo fcinfo, MrIdForm form)
 		query->left_out = items->ids;
 	mr_point_of_items(query, items);
 	find_items(query, &list);
-	return query_end(fcinfo, query, &query->item_key, &list);
+	return mr_query_end(fcinfo, query, &query->item_key, &list);
 }
 
 Datum
@@ -325,14 +325,14 @@ similar_items(FunctionCallInfo fcinfo, MrIdForm form)
 	Datum		item;
 
 	if (PG_ARGISNULL(0))
-		return no_rows(fcinfo);
-	query = query_begin(fcinfo, form, 1, 2);
-	check_readable(query->model->item_view);
+		return mr_query_no_rows(fcinfo);
+	query = mr_query_begin(fcinfo, form, 1, 2);
+	mr_query_check_readable(query->model->item_view);
 	item = mr_key_parse(&query->item_key, form, PG_GETARG_DATUM(0), query->model->name);
 	query->left_out = only_this(query, &query->item_key, item);
-	mr_point_of_row(query, &query->item_key, query->model->item_view, item, NEW_ITEM_HINT);
+	mr_point_of_row(query, &query->item_key, query->model->item_view, item, MR_NEW_ITEM_HINT);
 	find_items(query, &list);
-	return query_end(fcinfo, query, &query->item_key, &list);
+	return mr_query_end(fcinfo, query, &query->item_key, &list);
 }
 
 Datum
@@ -354,16 +354,16 @@ similar_users(FunctionCallInfo fcinfo, MrIdForm form)
 	MrQuery    *query;
 
 	if (PG_ARGISNULL(0))
-		return no_rows(fcinfo);
-	query = query_begin(fcinfo, form, 1, 2);
-	check_readable(query->model->user_view);
+		return mr_query_no_rows(fcinfo);
+	query = mr_query_begin(fcinfo, form, 1, 2);
+	mr_query_check_readable(query->model->user_view);
 	query->user = mr_key_parse(&query->user_key, form, PG_GETARG_DATUM(0), query->model->name);
 	query->has_user = true;
 	query->left_out = only_this(query, &query->user_key, query->user);
 	mr_history_read(query, false, false, NULL);
 	mr_point_of_user(query);
 	mr_candidates_nearest(query, &query->user_key, query->model->user_view, query->k, false, &list);
-	return query_end(fcinfo, query, &query->user_key, &list);
+	return mr_query_end(fcinfo, query, &query->user_key, &list);
 }
 
 Datum
@@ -388,9 +388,9 @@ explain_recommendation(FunctionCallInfo fcinfo, MrIdForm form)
 	Datum		item;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		return no_rows(fcinfo);
-	query = query_begin(fcinfo, form, 2, 3);
-	check_readable(query->model->item_view);
+		return mr_query_no_rows(fcinfo);
+	query = mr_query_begin(fcinfo, form, 2, 3);
+	mr_query_check_readable(query->model->item_view);
 	query->user = mr_key_parse(&query->user_key, form, PG_GETARG_DATUM(0), query->model->name);
 	query->has_user = true;
 	item = mr_key_parse(&query->item_key, form, PG_GETARG_DATUM(1), query->model->name);
@@ -399,12 +399,12 @@ explain_recommendation(FunctionCallInfo fcinfo, MrIdForm form)
 	mr_history_read(query, false, true, NULL);
 	if (query->history->n_liked > 0)
 	{
-		mr_point_of_row(query, &query->item_key, query->model->item_view, item, NEW_ITEM_HINT);
+		mr_point_of_row(query, &query->item_key, query->model->item_view, item, MR_NEW_ITEM_HINT);
 		mr_candidates_among(query, query->history, query->k, &list);
 	}
 	else
 		mr_point_of_user(query);	/* error if the model does not know the user */
-	return query_end(fcinfo, query, &query->item_key, &list);
+	return mr_query_end(fcinfo, query, &query->item_key, &list);
 }
 
 Datum

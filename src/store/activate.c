@@ -8,7 +8,7 @@
  * stays ready and metricrec.activate() can be called later.  A try runs in a
  * subtransaction, so that it leaves no lock behind.
  *
- * Lock order: user view, item view, then the version tables.
+ * Lock order: user view, item view, tag view, then the version tables.
  */
 #include "postgres.h"
 
@@ -107,20 +107,20 @@ view_replace_sql(Oid view, Oid table, MrSide side)
 typedef struct Swap
 {
 	const MrModel *model;
-	Oid			tables[2];		/* by MrSide */
+	const Oid  *tables;			/* by MrSide */
 } Swap;
 
 /*
- * Both views under exclusive locks: rows that were inserted through them go
+ * All views under exclusive locks: rows that were inserted through them go
  * along, and nobody can insert another one before they point elsewhere.
  */
 static void
 swap_views(const Swap *swap)
 {
-	LockRelationOid(swap->model->user_view, AccessExclusiveLock);
-	LockRelationOid(swap->model->item_view, AccessExclusiveLock);
+	for (int side = 0; side < mr_model_sides(swap->model); side++)
+		LockRelationOid(mr_side_view(swap->model, side), AccessExclusiveLock);
 	CommandCounterIncrement();
-	for (int side = 0; side < 2; side++)
+	for (int side = 0; side < mr_model_sides(swap->model); side++)
 	{
 		Oid			view = mr_side_view(swap->model, side);
 		Oid			served = mr_view_table(view);
@@ -175,13 +175,13 @@ pause_between_tries(void)
 }
 
 /*
- * Makes the views serve these tables; false if their locks could not be had.
+ * Makes the views serve these tables, by MrSide; false if their locks could not be had.
  * Runs as the owner, SPI connected.
  */
 bool
-mr_version_activate(const MrModel *model, Oid user_table, Oid item_table)
+mr_version_activate(const MrModel *model, const Oid *tables)
 {
-	Swap		swap = {model, {user_table, item_table}};
+	Swap		swap = {model, tables};
 	TimestampTz start = GetCurrentTimestamp();
 
 	for (;;)

@@ -105,6 +105,11 @@ model_from_row(HeapTuple tuple, TupleDesc desc)
 	model->min_rating = isnull ? 0 : DatumGetFloat8(value);
 	model->user_type = oid_column(tuple, desc, MR_MODEL_USER_TYPE);
 	model->item_type = oid_column(tuple, desc, MR_MODEL_ITEM_TYPE);
+	model->user_features = oid_column(tuple, desc, MR_MODEL_USER_FEATURES);
+	model->item_features = oid_column(tuple, desc, MR_MODEL_ITEM_FEATURES);
+	model->tag_column = name_or_null(tuple, desc, MR_MODEL_TAG_COLUMN);
+	model->tag_type = oid_column(tuple, desc, MR_MODEL_TAG_TYPE);
+	model->tag_view = oid_column(tuple, desc, MR_MODEL_TAG_VIEW);
 	value = heap_getattr(tuple, MR_MODEL_OPTIONS, desc, &isnull);
 	model->options = DatumGetJsonbPCopy(value);
 	return model;
@@ -128,6 +133,18 @@ model_of_view(Oid item_view)
 
 	mr_catalog_key_oid(&key, MR_MODEL_ITEM_VIEW, item_view);
 	mr_catalog_scan("model", "model_item_view_key", AccessShareLock, 1, &key, visit_first, &model);
+	return model;
+}
+
+/* The model of this number, whoever may see it; NULL if there is none. */
+MrModel *
+mr_model_by_id(int32 id)
+{
+	ScanKeyData key;
+	MrModel    *model = NULL;
+
+	mr_catalog_key_int4(&key, MR_MODEL_ID, id);
+	mr_catalog_scan("model", "model_pkey", AccessShareLock, 1, &key, visit_first, &model);
 	return model;
 }
 

@@ -47,6 +47,11 @@ typedef struct MrModel
 	double		min_rating;
 	Oid			user_type;
 	Oid			item_type;
+	Oid			user_features;	/* InvalidOid = none; may have been dropped */
+	Oid			item_features;
+	const char *tag_column;		/* NULL = no tags */
+	Oid			tag_type;
+	Oid			tag_view;		/* InvalidOid without tags */
 	Jsonb	   *options;		/* hyper-parameters that the user has set */
 } MrModel;
 
@@ -74,6 +79,9 @@ typedef struct MrVersion
  * palloc'd in the current context.
  */
 extern MrModel *mr_model_lookup(const char *name, MrModelAccess access);
+
+/* The model of this number, without a check of privileges; NULL if there is none. */
+extern MrModel *mr_model_by_id(int32 id);
 
 /* Reads the row again, in place; error if it is gone or access is. */
 extern void mr_model_reload(MrModel *model, MrModelAccess access);

@@ -23,22 +23,31 @@
 /* The component that every version has. */
 #define MR_COMPONENT_TOWER "tower"
 
+/* A sample of the items for folding users in (model/fold_in.h). */
+#define MR_COMPONENT_FOLD_IN "fold_in"
+
+/* With features: "user_tower", "user_encoder", "item_tower", "item_encoder". */
+#define MR_COMPONENT_ENCODER "encoder"
+
 /* One of the tables of a version, or the view that serves it. */
 typedef enum MrSide
 {
 	MR_SIDE_USER,
-	MR_SIDE_ITEM
+	MR_SIDE_ITEM,
+	MR_SIDE_TAG					/* of a model with tags only */
 } MrSide;
+
+#define MR_SIDES 3
 
 /* What the catalogue keeps of a version. */
 typedef struct MrVersionRecord
 {
 	int32		version;
-	Oid			user_table;
-	Oid			item_table;
+	Oid			tables[MR_SIDES];	/* by MrSide; that of the tags InvalidOid without tags */
 	int32		dimensions;
 	int64		users;
 	int64		items;
+	int64		tags;
 	int64		interactions;
 	int32		epochs;
 	double		loss;
@@ -91,7 +100,7 @@ extern void mr_component_write(int32 model_id, int32 version, const char *compon
 							   const void *data, Size bytes);
 extern bytea *mr_component_read(int32 model_id, int32 version, const char *component);
 extern void mr_epoch_write(const MrModel *model, int32 version, const MrEpochRecord *record);
-extern bool mr_version_tables(const MrModel *model, int32 version, Oid *user_table, Oid *item_table);
+extern bool mr_version_tables(const MrModel *model, int32 version, Oid *tables);
 extern void mr_version_values(const MrModel *model, int32 version, Datum *values, bool *nulls);
 extern List *mr_version_all_tables(const MrModel *model);
 extern bool mr_relation_holds_points(Oid relation, char relkind);
@@ -104,8 +113,10 @@ extern void mr_model_forget_dropped(void);
 extern void mr_identity_become(Oid role, MrIdentity *before);
 extern void mr_owner_become(const MrModel *model, MrIdentity *before);
 extern void mr_owner_restore(const MrIdentity *before);
+extern int	mr_model_sides(const MrModel *model);
 extern const char *mr_side_name(MrSide side);
 extern const char *mr_side_column(MrSide side);
+extern const char *mr_component_of_side(MrSide side, const char *component);
 extern Oid	mr_side_view(const MrModel *model, MrSide side);
 extern Oid	mr_side_type(const MrModel *model, MrSide side);
 extern char *mr_version_table_name(const MrModel *model, MrSide side, int32 version);
@@ -122,7 +133,7 @@ extern int64 mr_version_take_over_rows(Oid from, Oid to, MrSide side);
 
 /* activate.c */
 extern char *mr_view_create_sql(const MrModel *model, MrSide side, Oid collation);
-extern bool mr_version_activate(const MrModel *model, Oid user_table, Oid item_table);
+extern bool mr_version_activate(const MrModel *model, const Oid *tables);
 
 /* run_lock.c */
 extern bool mr_run_lock(MrRunLock *lock, int32 model_id, bool session);

@@ -65,7 +65,8 @@ mr_version_next(const MrModel *model)
 	mr_catalog_key_int4(&key, MR_EPOCH_MODEL_ID, model->id);
 	mr_catalog_scan("epoch_log", "epoch_log_pkey", AccessShareLock, 1, &key, visit_largest, &logged);
 	number = Max(version.value, logged.value) + 1;
-	while (table_exists(model, MR_SIDE_USER, number) || table_exists(model, MR_SIDE_ITEM, number))
+	while (table_exists(model, MR_SIDE_USER, number) || table_exists(model, MR_SIDE_ITEM, number) ||
+		   table_exists(model, MR_SIDE_TAG, number))
 		number++;
 	return number;
 }
@@ -83,8 +84,8 @@ mr_version_record(const MrModel *model, const MrVersionRecord *record)
 	*duration = record->duration;
 	values[MR_VERSION_MODEL_ID - 1] = Int32GetDatum(model->id);
 	values[MR_VERSION_VERSION - 1] = Int32GetDatum(record->version);
-	values[MR_VERSION_USER_TABLE - 1] = ObjectIdGetDatum(record->user_table);
-	values[MR_VERSION_ITEM_TABLE - 1] = ObjectIdGetDatum(record->item_table);
+	values[MR_VERSION_USER_TABLE - 1] = ObjectIdGetDatum(record->tables[MR_SIDE_USER]);
+	values[MR_VERSION_ITEM_TABLE - 1] = ObjectIdGetDatum(record->tables[MR_SIDE_ITEM]);
 	values[MR_VERSION_DIMENSIONS - 1] = Int32GetDatum(record->dimensions);
 	values[MR_VERSION_USERS - 1] = Int64GetDatum(record->users);
 	values[MR_VERSION_ITEMS - 1] = Int64GetDatum(record->items);
@@ -97,6 +98,9 @@ mr_version_record(const MrModel *model, const MrVersionRecord *record)
 	values[MR_VERSION_COUNTS - 1] = PointerGetDatum(record->counts);
 	values[MR_VERSION_DURATION - 1] = IntervalPGetDatum(duration);
 	values[MR_VERSION_TRAINED - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[MR_VERSION_TAG_TABLE - 1] = ObjectIdGetDatum(record->tables[MR_SIDE_TAG]);
+	values[MR_VERSION_TAGS - 1] = Int64GetDatum(record->tags);
+	nulls[MR_VERSION_TAG_TABLE - 1] = nulls[MR_VERSION_TAGS - 1] = !OidIsValid(record->tables[MR_SIDE_TAG]);
 	mr_catalog_insert("version", values, nulls);
 }
 
@@ -179,9 +183,12 @@ mr_component_read(int32 model_id, int32 version, const char *component)
 typedef struct Tables
 {
 	bool		found;
-	Oid			user_table;
-	Oid			item_table;
+	Oid			tables[MR_SIDES];
 } Tables;
+
+/* The columns of metricrec.version that hold them. */
+static const AttrNumber table_columns[MR_SIDES] =
+{MR_VERSION_USER_TABLE, MR_VERSION_ITEM_TABLE, MR_VERSION_TAG_TABLE};
 
 /*
  * Is this a relation of that kind with a column of type embedding?  The Oid of a
@@ -222,8 +229,8 @@ visit_tables(Relation rel, HeapTuple tuple, void *arg)
 	Tables	   *tables = arg;
 
 	tables->found = true;
-	tables->user_table = table_column(rel, tuple, MR_VERSION_USER_TABLE);
-	tables->item_table = table_column(rel, tuple, MR_VERSION_ITEM_TABLE);
+	for (int side = 0; side < MR_SIDES; side++)
+		tables->tables[side] = table_column(rel, tuple, table_columns[side]);
 	return false;
 }
 
@@ -237,16 +244,18 @@ scan_version(int32 model_id, int32 version, LOCKMODE lockmode, MrCatalogVisit vi
 	mr_catalog_scan("version", "version_pkey", lockmode, 2, keys, visit, arg);
 }
 
-/* The tables of a version, InvalidOid for a dropped one; false: no such version. */
+/*
+ * The tables of a version by MrSide, InvalidOid for a dropped one and for one that
+ * the model does not have; false: no such version.
+ */
 bool
-mr_version_tables(const MrModel *model, int32 version, Oid *user_table, Oid *item_table)
+mr_version_tables(const MrModel *model, int32 version, Oid *tables)
 {
-	Tables		tables = {false, InvalidOid, InvalidOid};
+	Tables		found = {0};
 
-	scan_version(model->id, version, AccessShareLock, visit_tables, &tables);
-	*user_table = tables.user_table;
-	*item_table = tables.item_table;
-	return tables.found;
+	scan_version(model->id, version, AccessShareLock, visit_tables, &found);
+	memcpy(tables, found.tables, sizeof(found.tables));
+	return found.found;
 }
 
 typedef struct Row
@@ -282,8 +291,8 @@ visit_all_tables(Relation rel, HeapTuple tuple, void *arg)
 {
 	List	  **tables = arg;
 
-	*tables = lappend_oid(*tables, table_column(rel, tuple, MR_VERSION_USER_TABLE));
-	*tables = lappend_oid(*tables, table_column(rel, tuple, MR_VERSION_ITEM_TABLE));
+	for (int side = 0; side < MR_SIDES; side++)
+		*tables = lappend_oid(*tables, table_column(rel, tuple, table_columns[side]));
 	return true;
 }
 
@@ -325,14 +334,14 @@ drop_tables(void *arg)
 {
 	const Tables *tables = arg;
 
-	lock_at_once(tables->user_table);
-	lock_at_once(tables->item_table);
-	mr_relation_drop(tables->user_table);
-	mr_relation_drop(tables->item_table);
+	for (int side = 0; side < MR_SIDES; side++)
+		lock_at_once(tables->tables[side]);
+	for (int side = 0; side < MR_SIDES; side++)
+		mr_relation_drop(tables->tables[side]);
 }
 
 /*
- * Drops both tables of a version if their locks come at once, nothing depends
+ * Drops all tables of a version if their locks come at once, nothing depends
  * on them and no open query of this session reads them; true if they are gone.
  */
 static bool
@@ -360,8 +369,11 @@ visit_versions(Relation rel, HeapTuple tuple, void *arg)
 	List	  **versions = arg;
 	bool		isnull;
 
-	if (OidIsValid(table_column(rel, tuple, MR_VERSION_ITEM_TABLE)) ||
-		OidIsValid(table_column(rel, tuple, MR_VERSION_USER_TABLE)))
+	bool		any = false;
+
+	for (int side = 0; side < MR_SIDES; side++)
+		any |= OidIsValid(table_column(rel, tuple, table_columns[side]));
+	if (any)
 		*versions = lappend_int(*versions,
 								DatumGetInt32(heap_getattr(tuple, MR_VERSION_VERSION,
 														   RelationGetDescr(rel), &isnull)));
@@ -375,8 +387,8 @@ visit_forget_tables(Relation rel, HeapTuple tuple, void *arg)
 	bool		nulls[MR_VERSION_NATTS] = {0};
 	bool		replace[MR_VERSION_NATTS] = {0};
 
-	nulls[MR_VERSION_USER_TABLE - 1] = nulls[MR_VERSION_ITEM_TABLE - 1] = true;
-	replace[MR_VERSION_USER_TABLE - 1] = replace[MR_VERSION_ITEM_TABLE - 1] = true;
+	for (int side = 0; side < MR_SIDES; side++)
+		nulls[table_columns[side] - 1] = replace[table_columns[side] - 1] = true;
 	mr_catalog_update(rel, tuple, values, nulls, replace);
 	return false;
 }
@@ -387,7 +399,7 @@ drop_version(const MrModel *model, int32 version)
 	ScanKeyData keys[2];
 	Tables		tables;
 
-	if (!mr_version_tables(model, version, &tables.user_table, &tables.item_table))
+	if (!mr_version_tables(model, version, tables.tables))
 		return;
 	if (!drop_at_once(&tables))
 		return;

@@ -1,15 +1,16 @@
 /*
  * version_table.c
- *		The tables of a version: one row per user or item.
+ *		The tables of a version: one row per user, item or tag.
  *
  *		CREATE TABLE <model>_item_embedding_v3 (
  *			item_id <key type> NOT NULL,
  *			embedding embedding(d) NOT NULL,
- *			interactions int8 NOT NULL DEFAULT 0)
+ *			interactions int8 DEFAULT 0)
  *
- * interactions counts the positives that the row was trained on, at least one.
+ * interactions counts the positives (a tag: the posts) that the row was trained on, at least one.
  * So 0, the default, marks a row that somebody has inserted since: the next
- * version takes it over.
+ * version takes it over.  NULL marks a point that the version's tower has made
+ * from features: the next version makes its own.
  *
  * Rows are written frozen: a table of this transaction is seen by nobody else
  * before it commits, and afterwards a snapshot that is older than the version
@@ -86,30 +87,52 @@ mr_owner_restore(const MrIdentity *before)
 	SetUserIdAndSecContext(before->user, before->security_context);
 }
 
-/* ---- the two sides ---- */
+/* ---- the sides ---- */
+
+/* How many of the sides, in their order, the model has. */
+int
+mr_model_sides(const MrModel *model)
+{
+	return model->tag_column ? MR_SIDES : MR_SIDE_TAG;
+}
 
 const char *
 mr_side_name(MrSide side)
 {
-	return side == MR_SIDE_USER ? "user" : "item";
+	static const char *const names[MR_SIDES] = {"user", "item", "tag"};
+
+	return names[side];
 }
 
 const char *
 mr_side_column(MrSide side)
 {
-	return side == MR_SIDE_USER ? "user_id" : "item_id";
+	static const char *const columns[MR_SIDES] = {"user_id", "item_id", "tag"};
+
+	return columns[side];
+}
+
+/* The name of a component of one side, in the current context. */
+const char *
+mr_component_of_side(MrSide side, const char *component)
+{
+	return psprintf("%s_%s", mr_side_name(side), component);
 }
 
 Oid
 mr_side_view(const MrModel *model, MrSide side)
 {
-	return side == MR_SIDE_USER ? model->user_view : model->item_view;
+	const Oid	views[MR_SIDES] = {model->user_view, model->item_view, model->tag_view};
+
+	return views[side];
 }
 
 Oid
 mr_side_type(const MrModel *model, MrSide side)
 {
-	return side == MR_SIDE_USER ? model->user_type : model->item_type;
+	const Oid	types[MR_SIDES] = {model->user_type, model->item_type, model->tag_type};
+
+	return types[side];
 }
 
 /* "movies_item_embedding_v3" */
@@ -146,7 +169,7 @@ mr_version_table_create(const MrModel *model, MrSide side, int32 version, int di
 					 column, mr_type_sql(mr_side_type(model, side)));
 	if (OidIsValid(collation) && collation != get_typcollation(mr_side_type(model, side)))
 		appendStringInfo(&sql, " COLLATE %s", generate_collation_name(collation));
-	appendStringInfo(&sql, " NOT NULL, embedding %s(%d) NOT NULL, interactions pg_catalog.int8 NOT NULL DEFAULT 0)",
+	appendStringInfo(&sql, " NOT NULL, embedding %s(%d) NOT NULL, interactions pg_catalog.int8 DEFAULT 0)",
 					 mr_embedding_sql(), dimensions);
 	mr_spi_run(sql.data);
 
@@ -231,8 +254,9 @@ mr_version_table_fill(Oid table, Oid key_type, int64 rows, int dimensions, const
 
 		slot->tts_values[0] = key(row, arg);
 		slot->tts_values[1] = PointerGetDatum(mr_embedding_from_floats(points + row * dimensions, dimensions));
-		slot->tts_values[2] = Int64GetDatum(interactions[row]);
+		slot->tts_values[2] = interactions ? Int64GetDatum(interactions[row]) : (Datum) 0;
 		memset(slot->tts_isnull, 0, 3 * sizeof(bool));
+		slot->tts_isnull[2] = interactions == NULL;
 		ExecStoreVirtualTuple(slot);
 		MemoryContextSwitchTo(before);
 		if (filler->used == FILL_BATCH)

@@ -4,7 +4,7 @@
  *
  * The view's embedding column is a cast (it carries no typmod, see activate.c),
  * so that the server cannot insert through it by itself.  The trigger
- * metricrec_insert, which create_model makes on both views, does what it would
+ * metricrec_insert, which create_model makes on all views, does what it would
  * do: the executor has checked the privilege on the view, the table is written
  * as the view's owner.
  *
@@ -47,7 +47,13 @@ visit_view(Relation rel, HeapTuple tuple, void *arg)
 	else if (DatumGetObjectId(heap_getattr(tuple, MR_MODEL_USER_VIEW, desc, &isnull)) == find->view)
 		find->side = MR_SIDE_USER;
 	else
-		return true;
+	{
+		Oid			tag_view = DatumGetObjectId(heap_getattr(tuple, MR_MODEL_TAG_VIEW, desc, &isnull));
+
+		if (isnull || tag_view != find->view)
+			return true;
+		find->side = MR_SIDE_TAG;
+	}
 	find->found = true;
 	return false;
 }

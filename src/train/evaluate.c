@@ -11,6 +11,8 @@
  * Everything is read as the calling role and with the snapshot of the calling
  * query, and nothing is written: it works on a standby.
  *
+ * With tags, held-out posts are evaluated beside (evaluate_tags.c).
+ *
  * Limit: a user is ranked from the stored point.  Interactions that came after
  * the training, which recommend() would pool in, are only left out here.
  */
@@ -98,11 +100,9 @@ read_k(ArrayType *array, int *n)
  * that training would take as positives, as far as the relation has the rating
  * and the weight column at all; else every row counts.
  */
-static MrMappedPairs *
-load_pairs(MrEvaluation *evaluation, Oid relation, bool positives)
+static MrDatasetSource
+source_of(const MrModel *model, Oid relation, bool positives)
 {
-	const MrModel *model = evaluation->run->model;
-	MemoryContext context = evaluation->run->context;
 	MrDatasetSource source = {0};
 
 	source.relation = relation;
@@ -116,6 +116,15 @@ load_pairs(MrEvaluation *evaluation, Oid relation, bool positives)
 	}
 	if (positives && model->weight_column && get_attnum(relation, model->weight_column) > 0)
 		source.weight_column = model->weight_column;
+	return source;
+}
+
+static MrMappedPairs *
+load_pairs(MrEvaluation *evaluation, Oid relation, bool positives)
+{
+	MemoryContext context = evaluation->run->context;
+	MrDatasetSource source = source_of(evaluation->run->model, relation, positives);
+
 	return mr_dataset_load_mapped(&source, evaluation->users, evaluation->items, context,
 								  mr_training_memory_left(MemoryContextMemAllocated(context, true)));
 }
@@ -163,6 +172,14 @@ prepare_test(MrEvaluation *evaluation, Oid test)
 	evaluation->in.unknown_items = held_out->unknown_items;
 	evaluation->unknown_users = held_out->unknown_users;
 	evaluation->in.excluded = &load_pairs(evaluation, model->interactions, false)->pairs;
+	if (mr_evaluate_has_tags(model, test))
+	{
+		MrDatasetSource held = source_of(model, test, true);
+		MrDatasetSource given = source_of(model, model->interactions, false);
+
+		held.tag_column = given.tag_column = model->tag_column;
+		mr_evaluate_read_tags(evaluation, &held, &given);
+	}
 }
 
 /* The candidates and further pairs to leave out; InvalidOid = not given. */
@@ -273,6 +290,35 @@ put_metrics(ReturnSetInfo *rsinfo, const MrMetrics *m)
 	put_row(rsinfo, "novelty", m->k, m->novelty);
 }
 
+/* Beside the means of precision and recall, the harmonic mean of the two. */
+static void
+put_tag_metrics(ReturnSetInfo *rsinfo, const MrMetrics *m)
+{
+	double		sum = m->precision + m->recall;
+
+	put_row(rsinfo, "tag_hit_rate", m->k, m->hit_rate);
+	put_row(rsinfo, "tag_recall", m->k, m->recall);
+	put_row(rsinfo, "tag_precision", m->k, m->precision);
+	put_row(rsinfo, "tag_f1", m->k, sum > 0 ? 2 * m->precision * m->recall / sum : sum);
+	put_row(rsinfo, "tag_ndcg", m->k, m->ndcg);
+	put_row(rsinfo, "tag_mrr", m->k, m->mrr);
+}
+
+/* The tags' rows, if there are any. */
+static void
+put_tags(ReturnSetInfo *rsinfo, MrEvaluation *evaluation, const int32 *k, int n_k)
+{
+	MrMetrics  *metrics = palloc(sizeof(MrMetrics) * n_k);
+
+	if (!mr_evaluate_tags(evaluation, k, n_k, metrics))
+		return;
+	for (int i = 0; i < n_k; i++)
+		put_tag_metrics(rsinfo, &metrics[i]);
+	put_row(rsinfo, "posts", 0, (double) evaluation->tags.posts);
+	put_row(rsinfo, "unknown_posts", 0, (double) evaluation->tags.unknown_posts);
+	put_row(rsinfo, "unknown_tags", 0, (double) evaluation->tags.unknown_tags);
+}
+
 static void
 put_all(ReturnSetInfo *rsinfo, MrEvaluation *evaluation, const MrRankOutput *ranked, const int32 *k, int n_k)
 {
@@ -318,7 +364,8 @@ begin(const char *name)
  *	-> rows (metric, k, value)
  *
  * Metrics and rules: ranking.h and doc/evaluation.md.  At the end, without k:
- * users (evaluated, unknown ones included), unknown_users, unknown_items.
+ * users (evaluated, unknown ones included), unknown_users, unknown_items; with tags
+ * posts, unknown_posts, unknown_tags.
  *
  * Errors: 22023, 22004 k; 55000 never trained; 42P01 interactions dropped;
  * P0002 nothing to evaluate; 22000 points of different dimensions; 53200 beyond
@@ -355,6 +402,7 @@ mr_evaluate(PG_FUNCTION_ARGS)
 	count_evaluated(&evaluation);
 	rank(&evaluation, &ranked);
 	put_all(rsinfo, &evaluation, &ranked, k, n_k);
+	put_tags(rsinfo, &evaluation, k, n_k);
 	MemoryContextDelete(evaluation.run->context);
 	return (Datum) 0;
 }

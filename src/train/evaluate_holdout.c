@@ -28,11 +28,9 @@
 static void
 check_privilege(const MrModel *model)
 {
-	const Oid	views[] = {model->user_view, model->item_view};
-
-	for (int i = 0; i < lengthof(views); i++)
-		if (pg_class_aclcheck(views[i], GetUserId(), ACL_SELECT) != ACLCHECK_OK)
-			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_VIEW, get_rel_name(views[i]));
+	for (int side = 0; side < mr_model_sides(model); side++)
+		if (pg_class_aclcheck(mr_side_view(model, side), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_VIEW, get_rel_name(mr_side_view(model, side)));
 }
 
 static void
@@ -58,7 +56,7 @@ settle_options(MrRun *run)
 	MrHyper		recipe = options->hyper;
 	int32		version = mr_version_active(run->model);
 
-	mr_recipe_fill(&recipe, options->set, &run->data->positives);
+	mr_recipe_fill_tags(&recipe, options->set, &run->data->positives, run->data->posts);
 	if (version != 0 && recipe.loss == MR_LOSS_SOFTMAX && !mr_option_is_set(options, MR_HYPER_TOWER))
 	{
 		options->hyper.tower = mr_version_served(run->model)->tower.kind;
@@ -118,6 +116,8 @@ mr_evaluate_prepare_holdout(MrEvaluation *evaluation)
 		evaluation->in.excluded_more = &run->data->seen;
 	evaluation->n_training_users = run->data->positives.n_users;
 	count_items(evaluation);
+	if (mr_evaluate_has_tags(run->model, InvalidOid))
+		mr_evaluate_take_tags(evaluation);
 }
 
 /* The union of two ascending lists of items; returns its length. */

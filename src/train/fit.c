@@ -4,10 +4,13 @@
  *		towers by a validation split, the epochs.
  *
  *	nothing to choose					train on everything
- *	tower not given, or patience > 0	hold one positive per user out;
+ *	tower not given (without tags: with them it is free), or patience > 0
+ *										hold one positive per user out;
  *										train each candidate without those, rank them;
  *										the better by ndcg@10 (free: by 5 per cent) is
  *										trained again on everything
+ *	features							one training more without them on the split,
+ *										for the comparison in the version's metrics
  *										(refit => false: its points are the version)
  */
 #include "postgres.h"
@@ -18,6 +21,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "model/embedder.h"
 #include "train/train.h"
 #include "util/compat.h"
 
@@ -38,6 +42,7 @@ typedef struct Points
 {
 	float	   *users;
 	float	   *items;
+	float	   *tags;			/* NULL without tags */
 } Points;
 
 /* The recipe with this user tower. */
@@ -47,16 +52,18 @@ recipe_with_tower(const MrRun *run, MrTowerKind tower)
 	MrHyper		hyper = run->options.hyper;
 
 	hyper.tower = tower;
-	mr_recipe_fill(&hyper, run->options.set | (UINT64CONST(1) << MR_HYPER_TOWER), &run->data->positives);
+	mr_recipe_fill_tags(&hyper, run->options.set | (UINT64CONST(1) << MR_HYPER_TOWER), &run->data->positives,
+						run->data->posts);
 	return hyper;
 }
 
 /* ---- memory ---- */
 
 static Size
-points_bytes(const MrHyper *hyper, const MrInteractions *x)
+points_bytes(const MrHyper *hyper, const MrInteractions *x, const MrPosts *posts)
 {
-	return mul_size(mul_size(sizeof(float), hyper->dimensions), (Size) x->n_users + x->n_items);
+	return mul_size(mul_size(sizeof(float), hyper->dimensions),
+					(Size) x->n_users + x->n_items + (posts ? posts->n_tags : 0));
 }
 
 static void *
@@ -66,10 +73,11 @@ allocate(MrRun *run, Size bytes)
 }
 
 static void
-allocate_points(MrRun *run, const MrHyper *hyper, const MrInteractions *x, Points *points)
+allocate_points(MrRun *run, const MrHyper *hyper, const MrInteractions *x, const MrPosts *posts, Points *points)
 {
 	points->users = allocate(run, mul_size(mul_size(sizeof(float), hyper->dimensions), x->n_users));
 	points->items = allocate(run, mul_size(mul_size(sizeof(float), hyper->dimensions), x->n_items));
+	points->tags = !posts ? NULL : allocate(run, mul_size(mul_size(sizeof(float), hyper->dimensions), posts->n_tags));
 }
 
 static void
@@ -77,7 +85,9 @@ free_points(Points *points)
 {
 	pfree(points->users);
 	pfree(points->items);
-	points->users = points->items = NULL;
+	if (points->tags)
+		pfree(points->tags);
+	points->users = points->items = points->tags = NULL;
 }
 
 /* The ranking's input for a validation: structure only, no points yet. */
@@ -101,16 +111,21 @@ check_memory(MrRun *run, const MrHyper *hyper, bool towers, bool validate)
 {
 	const MrInteractions *x = &run->data->positives;
 	Size		needed = MemoryContextMemAllocated(run->context, true);
-	Size		trainer = mr_trainer_bytes(hyper, x);
+	const MrPosts *posts = run->data->posts;
+	Size		trainer = mr_trainer_bytes(hyper, x, posts);
 
 	if (towers)
 	{
 		MrHyper		other = recipe_with_tower(run, MR_TOWER_FREE);
 
-		trainer = Max(trainer, mr_trainer_bytes(&other, x));
+		trainer = Max(trainer, mr_trainer_bytes(&other, x, posts));
 	}
 	needed = add_size(needed, trainer);
-	needed = add_size(needed, mul_size(validate ? 3 : 1, points_bytes(hyper, x)));
+	needed = add_size(needed, mul_size(validate ? 3 : 1, points_bytes(hyper, x, posts)));
+	if (x->user_features)
+		needed = add_size(needed, mul_size(mul_size(sizeof(float), hyper->dimensions), x->user_features->n_rows - x->n_users));
+	if (x->item_features)
+		needed = add_size(needed, mul_size(mul_size(sizeof(float), hyper->dimensions), x->item_features->n_rows - x->n_items));
 	if (validate)
 	{
 		MrHoldout	shape = {*x, *x, x->n_users};
@@ -121,6 +136,9 @@ check_memory(MrRun *run, const MrHyper *hyper, bool towers, bool validate)
 		needed = add_size(needed, mr_holdout_bytes(x));
 		needed = add_size(needed, mr_rank_bytes(&in));
 		needed = add_size(needed, mul_size(sizeof(int32), x->n_users));
+		if (posts)
+			needed = add_size(needed, add_size(mr_holdout_posts_bytes(posts),
+											   mr_validate_tags_bytes(hyper, posts, Min(x->n_users, posts->n_posts))));
 	}
 	mr_check_training_memory(needed, "the training");
 }
@@ -128,7 +146,7 @@ check_memory(MrRun *run, const MrHyper *hyper, bool towers, bool validate)
 /* ---- validation ---- */
 
 static void
-validate(MrRun *run, const MrHyper *hyper, const MrHoldout *holdout, const Points *points,
+validate(MrRun *run, const MrHyper *hyper, const MrTower *tower, const MrHoldout *holdout, const Points *points,
 		 MrValidation *validation)
 {
 	MrRankInput in = validation_input(hyper, holdout);
@@ -148,9 +166,21 @@ validate(MrRun *run, const MrHyper *hyper, const MrHoldout *holdout, const Point
 	mr_metrics(&in, &out, &counts, 10, scratch, &validation->at10);
 	validation->done = true;
 	validation->users = holdout->users;
+	if (points->tags)
+		mr_validate_tags(run, tower, &holdout->held_posts, points->users, points->items, points->tags, validation);
 	pfree(scratch);
 	pfree(out.ranks);
 	pfree(memory);
+}
+
+/*
+ * The number that a validation is judged by: ndcg at 10, of the tags if they have at
+ * least half of the loss, else of the items.
+ */
+static double
+score(const MrHyper *hyper, const MrValidation *validation)
+{
+	return validation->posts > 0 && hyper->tag_weight >= 0.5 ? validation->tags_at10.ndcg : validation->at10.ndcg;
 }
 
 /* ---- one training ---- */
@@ -160,10 +190,13 @@ typedef struct Fit
 	const char *stage;
 	MrHyper		hyper;
 	const MrInteractions *x;
+	const MrPosts *posts;		/* NULL = no tags */
 	const MrHoldout *holdout;	/* NULL = no validation */
 	bool		each_epoch;		/* validate after every epoch, keep the best one's points */
+	bool		is_final;		/* its points are the version's */
 	Points		points;
 	MrTower		tower;
+	MrSideOutput output[2];		/* by MrSide, if it is final */
 	int32		epochs;			/* run, or up to the best one */
 	double		loss;
 	MrValidation validation;
@@ -179,18 +212,73 @@ seconds_since(instr_time start)
 	return INSTR_TIME_GET_DOUBLE(now);
 }
 
+/* Rows that have features and no interactions. */
+static int64
+new_rows(const Fit *fit, MrSide side)
+{
+	const MrFeatures *features = side == MR_SIDE_USER ? fit->x->user_features : fit->x->item_features;
+	int32		n = side == MR_SIDE_USER ? fit->x->n_users : fit->x->n_items;
+
+	return features ? features->n_rows - n : 0;
+}
+
+/* Keeps what the towers make of new rows, and the towers themselves. */
+static void
+keep_towers(MrRun *run, Fit *fit, MrTrainer *trainer)
+{
+	for (int side = 0; side < 2; side++)
+	{
+		MrSideOutput *output = &fit->output[side];
+		MrTowerSide of = side == MR_SIDE_USER ? MR_TOWER_OF_USERS : MR_TOWER_OF_ITEMS;
+
+		output->bytes = mr_embedder_bytes(trainer, of);
+		if (output->bytes == 0)
+			continue;
+		if (output->bytes > MaxAllocSize / 2)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("the %s tower of model \"%s\" is too large to be stored", mr_side_name(side), run->model->name),
+					 errdetail("It has %zu bytes; the limit is %zu.", output->bytes, (Size) MaxAllocSize / 2),
+					 errhint("Lower max_vocabulary, dimensions or hidden_layers.")));
+		if (output->tower == NULL)
+		{
+			output->tower = allocate(run, output->bytes);
+			output->points = allocate(run, mul_size(mul_size(sizeof(float), fit->hyper.dimensions),
+													new_rows(fit, side)));
+		}
+		mr_run_check_status(run, mr_embedder_write(trainer, of, output->tower, mr_run_poll, run));
+	}
+	mr_run_check_status(run, mr_trainer_export_new(trainer, mr_run_poll, run, fit->output[MR_SIDE_USER].points,
+												   fit->output[MR_SIDE_ITEM].points));
+}
+
+static void
+export_points(MrRun *run, Fit *fit, MrTrainer *trainer, Points *points)
+{
+	mr_run_check_status(run, mr_trainer_export(trainer, mr_run_poll, run, points->users, points->items));
+	if (points->tags)
+		mr_run_check_status(run, mr_trainer_export_tags(trainer, mr_run_poll, run, points->tags));
+	mr_trainer_describe(trainer, &fit->tower);
+}
+
 /* Validates after an epoch; true if it is the best so far, whose points are kept. */
 static bool
 validate_epoch(MrRun *run, Fit *fit, MrTrainer *trainer, Points *scratch, MrEpochRecord *record)
 {
 	MrValidation now = {0};
+	MrTower		best_tower = fit->tower;
 
-	mr_run_check_status(run, mr_trainer_export(trainer, mr_run_poll, run, scratch->users, scratch->items));
-	validate(run, &fit->hyper, fit->holdout, scratch, &now);
+	export_points(run, fit, trainer, scratch);
+	validate(run, &fit->hyper, &fit->tower, fit->holdout, scratch, &now);
 	record->has_ndcg = true;
-	record->ndcg = now.at10.ndcg;
-	if (fit->validation.done && !(now.at10.ndcg > fit->validation.at10.ndcg))
+	record->ndcg = score(&fit->hyper, &now);
+	if (fit->validation.done && !(record->ndcg > score(&fit->hyper, &fit->validation)))
+	{
+		fit->tower = best_tower;	/* it goes with the points that are kept */
 		return false;
+	}
+	if (fit->is_final)
+		keep_towers(run, fit, trainer);
 	fit->validation = now;
 	fit->epochs = record->epoch;
 	fit->loss = record->loss;
@@ -235,17 +323,17 @@ run_epoch(MrRun *run, Fit *fit, MrTrainer *trainer, int32 epoch, Points *scratch
 static void
 run_fit(MrRun *run, Fit *fit)
 {
-	Size		bytes = mr_trainer_bytes(&fit->hyper, fit->x);
+	Size		bytes = mr_trainer_bytes(&fit->hyper, fit->x, fit->posts);
 	void	   *memory = allocate(run, bytes);
-	Points		scratch = {NULL, NULL};
+	Points		scratch = {NULL, NULL, NULL};
 	MrStatus	status;
 	MrTrainer  *trainer;
 	int32		since_best = 0;
 
-	allocate_points(run, &fit->hyper, fit->x, &fit->points);
+	allocate_points(run, &fit->hyper, fit->x, fit->posts, &fit->points);
 	if (fit->holdout)
-		allocate_points(run, &fit->hyper, fit->x, &scratch);
-	trainer = mr_trainer_init(memory, bytes, &fit->hyper, fit->x, &status);
+		allocate_points(run, &fit->hyper, fit->x, fit->posts, &scratch);
+	trainer = mr_trainer_init(memory, bytes, &fit->hyper, fit->x, fit->posts, &status);
 	mr_run_check_status(run, status);
 
 	for (int32 epoch = 1; epoch <= fit->hyper.epochs; epoch++)
@@ -257,9 +345,9 @@ run_fit(MrRun *run, Fit *fit)
 	if (!fit->holdout)
 	{
 		fit->epochs = fit->hyper.epochs;
-		mr_run_check_status(run, mr_trainer_export(trainer, mr_run_poll, run, fit->points.users, fit->points.items));
+		export_points(run, fit, trainer, &fit->points);
+		keep_towers(run, fit, trainer);
 	}
-	mr_trainer_describe(trainer, &fit->tower);
 	if (fit->holdout)
 		free_points(&scratch);
 	pfree(memory);
@@ -274,7 +362,7 @@ is_better(const Fit *candidate, const Fit *best)
 	double		advantage = candidate->hyper.tower == MR_TOWER_FREE ? FREE_ADVANTAGE : 1;
 
 	return best->points.items == NULL ||
-		candidate->validation.at10.ndcg > advantage * best->validation.at10.ndcg;
+		score(&candidate->hyper, &candidate->validation) > advantage * score(&best->hyper, &best->validation);
 }
 
 /*
@@ -295,8 +383,10 @@ choose_by_validation(MrRun *run, const MrHoldout *holdout, bool towers, Fit *bes
 		fit.stage = stages[i];
 		fit.hyper = recipe_with_tower(run, candidates[i]);
 		fit.x = &holdout->train;
+		fit.posts = run->data->posts ? &holdout->train_posts : NULL;
 		fit.holdout = holdout;
 		fit.each_epoch = run->options.patience > 0;
+		fit.is_final = !run->options.refit;
 		run_fit(run, &fit);
 		if (is_better(&fit, best))
 		{
@@ -307,6 +397,31 @@ choose_by_validation(MrRun *run, const MrHoldout *holdout, bool towers, Fit *bes
 		else
 			free_points(&fit.points);
 	}
+}
+
+/*
+ * Features that hurt are a known disease: the best candidate once more without
+ * them, on the same split, so that the version's metrics say what they are worth.
+ */
+static void
+validate_plain(MrRun *run, const MrHoldout *holdout, const Fit *best)
+{
+	MrInteractions plain = holdout->train;
+	Fit			fit = {0};
+
+	if (plain.user_features == NULL && plain.item_features == NULL)
+		return;
+	plain.user_features = plain.item_features = NULL;
+	fit.stage = "validate without features";
+	fit.hyper = best->hyper;
+	fit.hyper.item_combination = fit.hyper.user_combination = MR_COMBINE_ID;
+	fit.x = &plain;
+	fit.posts = run->data->posts ? &holdout->train_posts : NULL;
+	fit.holdout = holdout;
+	fit.each_epoch = best->each_epoch;
+	run_fit(run, &fit);
+	run->plain = fit.validation;
+	free_points(&fit.points);
 }
 
 /* The share of users to validate on; 0 = there is nothing to validate. */
@@ -326,6 +441,10 @@ check_conflict(const MrRun *run)
 {
 	const char *conflict = mr_recipe_conflict(&run->hyper);
 
+	if (run->data->posts && run->data->positives.user_features && run->hyper.tower == MR_TOWER_POOLED &&
+		run->hyper.user_combination != MR_COMBINE_ID)
+		conflict = "tags and user_features need user_tower \"free\": a tag's query knows a pooled user by the items alone";
+
 	if (conflict)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -339,8 +458,10 @@ take_fit(MrRun *run, const Fit *fit)
 {
 	run->hyper = fit->hyper;
 	run->tower = fit->tower;
+	memcpy(run->output, fit->output, sizeof(run->output));
 	run->users = fit->points.users;
 	run->items = fit->points.items;
+	run->tags = fit->points.tags;
 	run->epochs = fit->epochs;
 	run->loss = fit->loss;
 }
@@ -357,16 +478,18 @@ mr_run_fit(MrRun *run)
 	double		fraction;
 
 	run->hyper = run->options.hyper;
-	mr_recipe_fill(&run->hyper, run->options.set, x);
+	mr_recipe_fill_tags(&run->hyper, run->options.set, x, run->data->posts);
 	check_conflict(run);
 	towers = run->hyper.loss == MR_LOSS_SOFTMAX && !mr_option_is_set(&run->options, MR_HYPER_TOWER) &&
-		run->options.validation_fraction != 0;
+		run->options.validation_fraction != 0 && run->data->posts == NULL;
 	fraction = validation_fraction(run, towers);
 	check_memory(run, &run->hyper, towers, fraction > 0);
 
 	if (fraction > 0)
 	{
 		mr_holdout_make(x, fraction, run->hyper.seed, run->context, &run->holdout);
+		if (run->data->posts)
+			mr_holdout_posts_make(run->data->posts, run->context, &run->holdout);
 		run->options.validation_fraction = fraction;
 		if (towers && run->holdout.users < VALIDATION_MIN_USERS)
 			towers = false;
@@ -375,6 +498,7 @@ mr_run_fit(MrRun *run)
 			choose_by_validation(run, &run->holdout, towers, &best);
 			take_fit(run, &best);
 			run->validation = best.validation;
+			validate_plain(run, &run->holdout, &best);
 		}
 	}
 	else
@@ -388,8 +512,10 @@ mr_run_fit(MrRun *run)
 			free_points(&best.points);
 		}
 		final.stage = "train";
+		final.is_final = true;
 		final.hyper = run->hyper;
 		final.x = x;
+		final.posts = run->data->posts;
 		run_fit(run, &final);
 		take_fit(run, &final);
 	}

@@ -81,6 +81,8 @@ mr_holdout_make(const MrInteractions *x, double fraction, uint64 seed, MemoryCon
 	memset(holdout, 0, sizeof(*holdout));
 	train->n_users = held->n_users = x->n_users;
 	train->n_items = held->n_items = x->n_items;
+	train->user_features = x->user_features;
+	train->item_features = x->item_features;
 	train->user_start = allocate(context, sizeof(int64), (Size) x->n_users + 1);
 	held->user_start = allocate(context, sizeof(int64), (Size) x->n_users + 1);
 	train->items = allocate(context, sizeof(int32), x->n_pairs);

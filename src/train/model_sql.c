@@ -2,8 +2,8 @@
  * model_sql.c
  *		metricrec.create_model, alter_model, drop_model, activate.
  *
- * A model is a row of metricrec.model and two views in the creation schema,
- * which have no rows before the first training.
+ * A model is a row of metricrec.model and two views in the creation schema, three
+ * with tags, which have no rows before the first training.
  */
 #include "postgres.h"
 
@@ -30,6 +30,7 @@
 #include "utils/syscache.h"
 
 #include "data/dataset.h"
+#include "embed/embed.h"
 #include "metricrec.h"
 #include "store/catalog.h"
 #include "store/version.h"
@@ -47,7 +48,8 @@ PG_FUNCTION_INFO_V1(mr_activate);
 enum
 {
 	ARG_NAME, ARG_INTERACTIONS, ARG_USER_COLUMN, ARG_ITEM_COLUMN, ARG_RATING_COLUMN,
-	ARG_MIN_RATING, ARG_WEIGHT_COLUMN, ARG_TIME_COLUMN, ARG_HYPER
+	ARG_MIN_RATING, ARG_WEIGHT_COLUMN, ARG_TAG_COLUMN, ARG_TIME_COLUMN, ARG_USER_FEATURES,
+	ARG_ITEM_FEATURES, ARG_HYPER
 };
 
 /* ---- shared ---- */
@@ -80,6 +82,7 @@ mr_model_source(const MrModel *model, MrDatasetSource *source)
 	source->rating_column = model->rating_column;
 	source->weight_column = model->weight_column;
 	source->time_column = model->time_column;
+	source->tag_column = model->tag_column;
 	source->has_min_rating = model->has_min_rating;
 	source->min_rating = model->min_rating;
 }
@@ -124,6 +127,7 @@ read_source(FunctionCallInfo fcinfo, MrDatasetSource *source)
 	source->rating_column = column_argument(fcinfo, ARG_RATING_COLUMN);
 	source->weight_column = column_argument(fcinfo, ARG_WEIGHT_COLUMN);
 	source->time_column = column_argument(fcinfo, ARG_TIME_COLUMN);
+	source->tag_column = column_argument(fcinfo, ARG_TAG_COLUMN);
 	source->has_min_rating = !PG_ARGISNULL(ARG_MIN_RATING);
 	source->min_rating = source->has_min_rating ? PG_GETARG_FLOAT8(ARG_MIN_RATING) : 0;
 
@@ -140,6 +144,11 @@ read_source(FunctionCallInfo fcinfo, MrDatasetSource *source)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("user_column and item_column are the same column \"%s\"", source->user_column)));
+	if (source->tag_column &&
+		(strcmp(source->tag_column, source->user_column) == 0 || strcmp(source->tag_column, source->item_column) == 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("tag_column and the column of users or items are the same column \"%s\"", source->tag_column)));
 }
 
 /* Sets of ids are arrays of them, and there are no arrays of arrays. */
@@ -157,7 +166,7 @@ static bool
 is_used(const MrDatasetSource *source, const char *column)
 {
 	const char *used[] = {source->user_column, source->item_column, source->rating_column,
-	source->weight_column, source->time_column};
+	source->weight_column, source->time_column, source->tag_column};
 
 	for (int i = 0; i < lengthof(used); i++)
 		if (used[i] && strcmp(used[i], column) == 0)
@@ -210,31 +219,70 @@ has_leading_index(Relation rel, AttrNumber column)
 	return found;
 }
 
-/* recommend() reads the user's rows at each call: without an index, all of them. */
+/*
+ * recommend() reads the user's rows at each call, recommend_tags() the item's:
+ * without an index, all of them.
+ */
 static void
-warn_missing_index(const MrDatasetSource *source)
+warn_missing_index(const MrDatasetSource *source, bool items)
 {
+	const char *column = items ? source->item_column : source->user_column;
+	const char *other = items ? source->user_column : source->item_column;
 	Relation	rel = table_open(source->relation, AccessShareLock);
 	char		kind = rel->rd_rel->relkind;
 
 	if ((kind == RELKIND_RELATION || kind == RELKIND_MATVIEW || kind == RELKIND_PARTITIONED_TABLE) &&
-		!has_leading_index(rel, get_attnum(source->relation, source->user_column)))
+		!has_leading_index(rel, get_attnum(source->relation, column)))
 		ereport(WARNING,
 				(errmsg("no index of \"%s\" begins with column \"%s\"",
-						RelationGetRelationName(rel), source->user_column),
+						RelationGetRelationName(rel), column),
+				 items ? errdetail("Each call of recommend_tags() without a user reads the rows of one item, and would scan the whole table.") :
 				 errdetail("Each call of recommend() reads the rows of one user, and would scan the whole table."),
 				 errhint("CREATE INDEX ON %s (%s, %s);", mr_relation_sql(source->relation),
-						 quote_identifier(source->user_column), quote_identifier(source->item_column))));
+						 quote_identifier(column), quote_identifier(other))));
 	table_close(rel, AccessShareLock);
+}
+
+/* The feature tables can be read as such, and the options fit. */
+static void
+check_features(const MrModel *model, const MrDatasetSource *source)
+{
+	MrOptions	options;
+
+	mr_options_read(model->options, &options);
+	for (int side = 0; side < 2; side++)
+	{
+		const MrNames *words = side == MR_SIDE_USER ? &options.user_word_columns : &options.item_word_columns;
+		MrCombination combination = side == MR_SIDE_USER ? options.hyper.user_combination : options.hyper.item_combination;
+		MrFeatureSource features = {0};
+
+		features.relation = side == MR_SIDE_USER ? model->user_features : model->item_features;
+		if (!OidIsValid(features.relation))
+		{
+			if (combination == MR_COMBINE_ID && words->n == 0)
+				continue;
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("%s_combination and %s_word_columns need %s_features", mr_side_name(side),
+							mr_side_name(side), mr_side_name(side))));
+		}
+		features.key_column = side == MR_SIDE_USER ? source->user_column : source->item_column;
+		features.n_word_columns = words->n;
+		features.word_columns = words->names;
+		features.min_count = options.min_feature_count;
+		features.max_vocabulary = options.max_vocabulary;
+		mr_feature_check_columns(&features, side == MR_SIDE_USER ? model->user_type : model->item_type);
+	}
 }
 
 /* Makes the empty views; where they go is where CREATE TABLE would put a table. */
 static void
 create_views(MrModel *model, const MrDatasetSource *source)
 {
-	const char *columns[] = {source->user_column, source->item_column};
+	const char *columns[MR_SIDES] = {source->user_column, source->item_column, source->tag_column};
+	Oid		   *views[MR_SIDES] = {&model->user_view, &model->item_view, &model->tag_view};
 
-	for (int side = 0; side < 2; side++)
+	for (int side = 0; side < mr_model_sides(model); side++)
 	{
 		char	   *view = psprintf("%s_%s_embedding", model->name, mr_side_name(side));
 		Oid			relation;
@@ -254,10 +302,7 @@ create_views(MrModel *model, const MrDatasetSource *source)
 		mr_spi_run(psprintf("CREATE TRIGGER metricrec_insert INSTEAD OF INSERT ON %s"
 							" FOR EACH ROW EXECUTE FUNCTION metricrec.insert_embedding()",
 							mr_relation_sql(relation)));
-		if (side == MR_SIDE_USER)
-			model->user_view = relation;
-		else
-			model->item_view = relation;
+		*views[side] = relation;
 	}
 }
 
@@ -289,7 +334,41 @@ insert_model(MrModel *model, const MrDatasetSource *source)
 	values[MR_MODEL_ITEM_TYPE - 1] = ObjectIdGetDatum(model->item_type);
 	values[MR_MODEL_OPTIONS - 1] = PointerGetDatum(model->options);
 	values[MR_MODEL_CREATED - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[MR_MODEL_USER_FEATURES - 1] = ObjectIdGetDatum(model->user_features);
+	nulls[MR_MODEL_USER_FEATURES - 1] = !OidIsValid(model->user_features);
+	values[MR_MODEL_ITEM_FEATURES - 1] = ObjectIdGetDatum(model->item_features);
+	nulls[MR_MODEL_ITEM_FEATURES - 1] = !OidIsValid(model->item_features);
+	values[MR_MODEL_TAG_COLUMN - 1] = DirectFunctionCall1(namein, CStringGetDatum(source->tag_column ? source->tag_column : ""));
+	values[MR_MODEL_TAG_TYPE - 1] = ObjectIdGetDatum(model->tag_type);
+	values[MR_MODEL_TAG_VIEW - 1] = ObjectIdGetDatum(model->tag_view);
+	nulls[MR_MODEL_TAG_COLUMN - 1] = nulls[MR_MODEL_TAG_TYPE - 1] = nulls[MR_MODEL_TAG_VIEW - 1] =
+		source->tag_column == NULL;
 	mr_catalog_insert("model", values, nulls);
+}
+
+/* What the hyper-parameters must be with tags, and must not be without. */
+static void
+check_tag_options(const char *tag_column, Jsonb *stored)
+{
+	MrOptions	options;
+
+	mr_options_read(stored, &options);
+	if (tag_column == NULL && (mr_option_is_set(&options, MR_HYPER_TAG_WEIGHT) ||
+							   mr_option_is_set(&options, MR_HYPER_TAG_TEMPERATURE)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("tag_weight and tag_temperature need a tag_column"),
+				 errhint("Name the column of tags in create_model's argument tag_column.")));
+	if (tag_column != NULL && mr_option_is_set(&options, MR_HYPER_PROPAGATION) && options.hyper.propagation > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("propagation does not go with a tag_column"),
+				 errdetail("It moves users and items after training, away from their tags.")));
+	if (tag_column != NULL && mr_options_loss(&options) != MR_LOSS_SOFTMAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a tag_column needs the loss \"softmax\""),
+				 errhint("Leave out loss and preset, or make another model for the tags.")));
 }
 
 /*
@@ -309,11 +388,18 @@ mr_create_model(PG_FUNCTION_ARGS)
 	strlcpy(model.name, NameStr(*PG_GETARG_NAME(ARG_NAME)), NAMEDATALEN);
 	check_model_name(model.name);
 	read_source(fcinfo, &source);
-	mr_dataset_check_columns(&source, &model.user_type, &model.item_type);
+	mr_dataset_check_columns(&source, &model.user_type, &model.item_type, &model.tag_type);
+	model.tag_column = source.tag_column;
 	refuse_array(source.user_column, model.user_type);
 	refuse_array(source.item_column, model.item_type);
+	if (source.tag_column)
+		refuse_array(source.tag_column, model.tag_type);
+	model.user_features = PG_ARGISNULL(ARG_USER_FEATURES) ? InvalidOid : PG_GETARG_OID(ARG_USER_FEATURES);
+	model.item_features = PG_ARGISNULL(ARG_ITEM_FEATURES) ? InvalidOid : PG_GETARG_OID(ARG_ITEM_FEATURES);
 	model.options = mr_options_from_arguments(fcinfo, ARG_HYPER, NULL, NULL);
+	check_tag_options(source.tag_column, model.options);
 
+	check_features(&model, &source);
 	path = fetch_search_path(false);
 	if (path == NIL)
 		ereport(ERROR,
@@ -334,7 +420,9 @@ mr_create_model(PG_FUNCTION_ARGS)
 	SPI_finish();
 	insert_model(&model, &source);
 	notice_unused_columns(&source);
-	warn_missing_index(&source);
+	warn_missing_index(&source, false);
+	if (source.tag_column)
+		warn_missing_index(&source, true);
 
 	values[0] = DirectFunctionCall1(namein, CStringGetDatum(get_namespace_name(model.schema)));
 	values[1] = DirectFunctionCall1(namein, CStringGetDatum(model.name));
@@ -390,6 +478,7 @@ mr_alter_model(PG_FUNCTION_ARGS)
 
 	options = mr_options_from_arguments(fcinfo, 2, model->options,
 										PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1));
+	check_tag_options(model->tag_column, options);
 	mr_catalog_key_int4(&key, MR_MODEL_ID, model->id);
 	mr_catalog_scan("model", "model_pkey", RowExclusiveLock, 1, &key, visit_set_options, options);
 	CommandCounterIncrement();
@@ -422,9 +511,14 @@ mr_drop_model(PG_FUNCTION_ARGS)
 	mr_model_row_lock(model->id);
 	mr_model_reload(model, MR_MODEL_OWN);
 
+	SPI_connect();
+	mr_detach_dropped(model);
+	SPI_finish();
 	tables = mr_version_all_tables(model);
 	if (mr_relation_holds_points(model->user_view, RELKIND_VIEW))
 		mr_relation_drop(model->user_view);
+	if (OidIsValid(model->tag_view) && mr_relation_holds_points(model->tag_view, RELKIND_VIEW))
+		mr_relation_drop(model->tag_view);
 	mr_relation_drop(model->item_view);
 	foreach(cell, tables)
 		mr_relation_drop(lfirst_oid(cell));
@@ -457,7 +551,7 @@ mr_activate(PG_FUNCTION_ARGS)
 	int32		version;
 	int32		previous;
 	MrIdentity	before;
-	Oid			tables[2];
+	Oid			tables[MR_SIDES];
 	bool		done;
 	Datum		values[3];
 	bool		nulls[3] = {0};
@@ -466,14 +560,15 @@ mr_activate(PG_FUNCTION_ARGS)
 	version = PG_GETARG_INT32(1);
 	model = lock_model(mr_name_argument(fcinfo, 0), "metricrec.activate()");
 	previous = mr_version_active(model);
-	if (!mr_version_tables(model, version, &tables[MR_SIDE_USER], &tables[MR_SIDE_ITEM]))
+	if (!mr_version_tables(model, version, tables))
 		not_usable(model, version, "There is no such version.");
-	if (!OidIsValid(tables[MR_SIDE_USER]) || !OidIsValid(tables[MR_SIDE_ITEM]))
-		not_usable(model, version, "Its tables have been dropped.");
+	for (int side = 0; side < mr_model_sides(model); side++)
+		if (!OidIsValid(tables[side]))
+			not_usable(model, version, "Its tables have been dropped.");
 
 	SPI_connect();
 	mr_owner_become(model, &before);
-	done = mr_version_activate(model, tables[MR_SIDE_USER], tables[MR_SIDE_ITEM]);
+	done = mr_version_activate(model, tables);
 	mr_owner_restore(&before);
 	SPI_finish();
 	if (!done)

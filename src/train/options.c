@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "utils/array.h"
@@ -16,6 +17,7 @@
 #include "utils/syscache.h"
 
 #include "metricrec.h"
+#include "feature/feature.h"
 #include "train/options.h"
 #include "util/compat.h"
 
@@ -25,7 +27,9 @@ typedef enum OptionKind
 	OPTION_SEED,				/* uint64 from int8 */
 	OPTION_FLOAT,				/* double */
 	OPTION_BOOL,				/* bool */
-	OPTION_WORD					/* an enum; `words` are its values in order */
+	OPTION_WORD,				/* an enum; `words` are its values in order */
+	OPTION_WIDTHS,				/* int32 n_hidden, and the array after it */
+	OPTION_NAMES				/* MrNames */
 } OptionKind;
 
 typedef struct OptionDef
@@ -39,11 +43,13 @@ typedef struct OptionDef
 	const char *const *words;	/* NULL-terminated */
 } OptionDef;
 
-static const char *const preset_words[] = {"none", "cml_paper", "cml_released", "two_stage", "triplet", NULL};
+static const char *const preset_words[] = {"none", "cml_paper", "cml_released", "two_stage", "triplet", "dual_tower", NULL};
 static const char *const loss_words[] = {"softmax", "cml", "triplet", NULL};
 static const char *const sampling_words[] = {"full", "uniform", "popularity", "hardest", "two_stage", NULL};
 static const char *const tower_words[] = {"pooled", "free", NULL};
 static const char *const constraint_words[] = {"sphere", "ball", "none", NULL};
+static const char *const combination_words[] = {"id", "features", "sum", "both", "prior", NULL};
+static const char *const activation_words[] = {"relu", "tanh", "gelu", NULL};
 static const char *const optimizer_words[] = {"adam", "adagrad", "sgd", NULL};
 
 #define HYPER(member) (offsetof(MrOptions, hyper) + offsetof(MrHyper, member))
@@ -72,6 +78,19 @@ static const OptionDef option_defs[] =
 	{"covariance_regularization", OPTION_FLOAT, MR_HYPER_COVARIANCE, HYPER(covariance), 0, 1e6},
 	{"weight_decay", OPTION_FLOAT, MR_HYPER_WEIGHT_DECAY, HYPER(weight_decay), 0, 1000},
 	{"propagation", OPTION_FLOAT, MR_HYPER_PROPAGATION, HYPER(propagation), 0, 100},
+	{"item_combination", OPTION_WORD, MR_HYPER_ITEM_COMBINATION, HYPER(item_combination), 0, 0, combination_words},
+	{"user_combination", OPTION_WORD, MR_HYPER_USER_COMBINATION, HYPER(user_combination), 0, 0, combination_words},
+	{"hidden_layers", OPTION_WIDTHS, MR_HYPER_HIDDEN_LAYERS, HYPER(n_hidden)},
+	{"activation", OPTION_WORD, MR_HYPER_ACTIVATION, HYPER(activation), 0, 0, activation_words},
+	{"dropout", OPTION_FLOAT, MR_HYPER_DROPOUT, HYPER(dropout), 0, 0.99},
+	{"id_dropout", OPTION_FLOAT, MR_HYPER_ID_DROPOUT, HYPER(id_dropout), 0, 1},
+	{"feature_regularization", OPTION_FLOAT, MR_HYPER_FEATURE_REGULARIZATION, HYPER(feature_regularization), 0, 1e6},
+	{"item_word_columns", OPTION_NAMES, -1, offsetof(MrOptions, item_word_columns)},
+	{"user_word_columns", OPTION_NAMES, -1, offsetof(MrOptions, user_word_columns)},
+	{"min_feature_count", OPTION_INT, -1, offsetof(MrOptions, min_feature_count), 1, 1e9},
+	{"max_vocabulary", OPTION_INT, -1, offsetof(MrOptions, max_vocabulary), 1, MR_MAX_VOCABULARY},
+	{"tag_weight", OPTION_FLOAT, MR_HYPER_TAG_WEIGHT, HYPER(tag_weight), 0, 1},
+	{"tag_temperature", OPTION_FLOAT, MR_HYPER_TAG_TEMPERATURE, HYPER(tag_temperature), 0.001, 1000},
 	{"seed", OPTION_SEED, MR_HYPER_SEED, HYPER(seed)},
 	{"validation_fraction", OPTION_FLOAT, -1, offsetof(MrOptions, validation_fraction), 0, 1},
 	{"patience", OPTION_INT, -1, offsetof(MrOptions, patience), 0, 10000},
@@ -134,6 +153,10 @@ argument_to_json(const OptionDef *def, Datum value)
 			initStringInfo(&json);
 			escape_json(&json, def->words[word_index(def, TextDatumGetCString(value))]);
 			return json.data;
+		case OPTION_WIDTHS:
+			return mr_widths_to_json(def->name, DatumGetArrayTypeP(value));
+		case OPTION_NAMES:
+			return mr_names_to_json(DatumGetArrayTypeP(value));
 	}
 	pg_unreachable();
 }
@@ -164,6 +187,8 @@ stored_text(Jsonb *stored, const char *name, bool *is_string)
 		case jbvString:
 			*is_string = true;
 			return pnstrdup(value->val.string.val, value->val.string.len);
+		case jbvBinary:
+			return JsonbToCString(NULL, value->val.binary.data, value->val.binary.len);
 		default:
 			return NULL;
 	}
@@ -275,6 +300,12 @@ set_option(MrOptions *options, const OptionDef *def, const char *text)
 		case OPTION_SEED:
 			*(uint64 *) place = (uint64) DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(text)));
 			break;
+		case OPTION_WIDTHS:
+			mr_widths_read(def->name, &options->hyper, text);
+			break;
+		case OPTION_NAMES:
+			mr_names_read((MrNames *) place, text);
+			break;
 		case OPTION_INT:
 		case OPTION_FLOAT:
 			number = DatumGetFloat8(DirectFunctionCall1(float8in, CStringGetDatum(text)));
@@ -309,6 +340,7 @@ loss_of_preset(MrPreset preset)
 		case MR_PRESET_TWO_STAGE:
 			return MR_LOSS_CML;
 		case MR_PRESET_TRIPLET:
+		case MR_PRESET_DUAL_TOWER:
 			return MR_LOSS_TRIPLET;
 		case MR_PRESET_NONE:
 			break;
@@ -357,8 +389,8 @@ check_combination(const MrOptions *options, const MrHyper *hyper)
 }
 
 /* Which loss the recipe will take (mr_recipe_fill), as far as the check needs it. */
-static MrLoss
-loss_of(const MrOptions *options)
+MrLoss
+mr_options_loss(const MrOptions *options)
 {
 	const MrHyper *hyper = &options->hyper;
 
@@ -380,6 +412,8 @@ mr_options_read(Jsonb *stored, MrOptions *options)
 	options->validation_fraction = -1;
 	options->refit = true;
 	options->keep_versions = 2;
+	options->min_feature_count = 3;
+	options->max_vocabulary = 50000;
 	for (int i = 0; i < lengthof(option_defs); i++)
 	{
 		bool		is_string;
@@ -389,7 +423,7 @@ mr_options_read(Jsonb *stored, MrOptions *options)
 			set_option(options, &option_defs[i], text);
 	}
 	checked = options->hyper;
-	checked.loss = loss_of(options);
+	checked.loss = mr_options_loss(options);
 	check_combination(options, &checked);
 }
 
@@ -412,6 +446,10 @@ option_to_json(const OptionDef *def, const MrOptions *options)
 			return *(const bool *) place ? "true" : "false";
 		case OPTION_WORD:
 			return psprintf("\"%s\"", def->words[*(const int *) place]);
+		case OPTION_WIDTHS:
+			return mr_widths_describe(&options->hyper);
+		case OPTION_NAMES:
+			return mr_names_describe((const MrNames *) place);
 	}
 	pg_unreachable();
 }

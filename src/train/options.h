@@ -10,9 +10,17 @@
 #define MR_OPTIONS_H
 
 #include "fmgr.h"
+#include "utils/array.h"
 #include "utils/jsonb.h"
 
 #include "model/trainer.h"
+
+/* A list of column names. */
+typedef struct MrNames
+{
+	int			n;
+	const char **names;
+} MrNames;
 
 typedef struct MrOptions
 {
@@ -22,6 +30,10 @@ typedef struct MrOptions
 	int32		patience;		/* epochs without a better validation; 0 = all epochs run */
 	bool		refit;			/* after validation, train on everything */
 	int32		keep_versions;
+	MrNames		item_word_columns;
+	MrNames		user_word_columns;
+	int32		min_feature_count;	/* values in fewer rows share a place */
+	int32		max_vocabulary; /* values per column with a place of their own */
 } MrOptions;
 
 /* Has the user set the hyper-parameter MR_HYPER_...? */
@@ -31,10 +43,19 @@ mr_option_is_set(const MrOptions *options, int field)
 	return (options->set & (UINT64CONST(1) << field)) != 0;
 }
 
+/* options_list.c */
+extern char *mr_widths_to_json(const char *name, ArrayType *array);
+extern char *mr_names_to_json(ArrayType *array);
+extern void mr_widths_read(const char *name, MrHyper *hyper, const char *text);
+extern void mr_names_read(MrNames *names, const char *text);
+extern char *mr_widths_describe(const MrHyper *hyper);
+extern char *mr_names_describe(const MrNames *names);
+
 /* options.c */
 extern Jsonb *mr_jsonb_of(const char *json);
 extern Jsonb *mr_options_from_arguments(FunctionCallInfo fcinfo, int first, Jsonb *before, ArrayType *reset);
 extern void mr_options_read(Jsonb *stored, MrOptions *options);
+extern MrLoss mr_options_loss(const MrOptions *options);
 extern Jsonb *mr_options_describe(const MrHyper *hyper, const MrOptions *options);
 
 #endif							/* MR_OPTIONS_H */

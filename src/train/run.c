@@ -189,32 +189,33 @@ mr_column_collation(Oid relation, const char *column)
 static void
 check_source(MrRun *run, const MrDatasetSource *source)
 {
-	const Oid	expected[2] = {run->model->user_type, run->model->item_type};
-	const char *columns[2] = {source->user_column, source->item_column};
-	Oid			types[2];
+	const char *columns[MR_SIDES] = {source->user_column, source->item_column, source->tag_column};
+	Oid			types[MR_SIDES];
 
-	if (get_rel_name(run->model->user_view) == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("the view of the users of model \"%s\" no longer exists", run->model->name),
-				 errhint("Drop the model with metricrec.drop_model(), and make it again.")));
+	for (int side = 0; side < mr_model_sides(run->model); side++)
+		if (get_rel_name(mr_side_view(run->model, side)) == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_TABLE),
+					 errmsg("the view of the %ss of model \"%s\" no longer exists", mr_side_name(side), run->model->name),
+					 errhint("Drop the model with metricrec.drop_model(), and make it again.")));
 	if (get_rel_name(source->relation) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("the interactions of model \"%s\" no longer exist", run->model->name),
 				 errdetail("The relation with OID %u has been dropped.", source->relation),
 				 errhint("Make a new model on the table that took its place.")));
-	mr_dataset_check_columns(source, &types[0], &types[1]);
-	for (int i = 0; i < 2; i++)
-		if (types[i] != expected[i])
+	mr_dataset_check_columns(source, &types[MR_SIDE_USER], &types[MR_SIDE_ITEM], &types[MR_SIDE_TAG]);
+	for (int i = 0; i < mr_model_sides(run->model); i++)
+		if (types[i] != mr_side_type(run->model, i))
 			ereport(ERROR,
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
 					 errmsg("column \"%s\" of relation \"%s\" has changed its type",
 							columns[i], get_rel_name(source->relation)),
 					 errdetail("It is of type %s; model \"%s\" was made with type %s.",
-							   format_type_be(types[i]), run->model->name, format_type_be(expected[i])),
+							   format_type_be(types[i]), run->model->name,
+							   format_type_be(mr_side_type(run->model, i))),
 					 errhint("Make a new model, or change the column back.")));
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < mr_model_sides(run->model); i++)
 		if (mr_column_collation(source->relation, columns[i]) !=
 			mr_column_collation(mr_side_view(run->model, i), mr_side_column(i)))
 			ereport(ERROR,
@@ -267,6 +268,13 @@ mr_run_read(MrRun *run)
 				 errmsg("model \"%s\" has nothing to learn from", run->model->name),
 				 errdetail("The interactions have %d user(s) and %d item(s); two of each are needed.",
 						   x->n_users, x->n_items)));
+	if (run->data->posts && run->data->posts->n_tags < 2)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("model \"%s\" has no tags to learn from", run->model->name),
+				 errdetail("The column \"%s\" has %d distinct tag(s) on interactions; two are needed.",
+						   source.tag_column, run->data->posts->n_tags)));
+	mr_run_read_features(run);
 	MemoryContextSwitchTo(before);
 }
 

@@ -6,7 +6,7 @@
  *	retrain():	begin, read | commit | fit, a commit per epoch | publish | commit
  *
  *	begin	 run.c		model, options, run lock
- *	read	 run.c		interactions -> MrDataset, as the calling role
+ *	read	 run.c		interactions -> MrDataset, as the calling role; features.c the feature tables
  *	fit		 fit.c		recipe, choice by validation, epochs -> points
  *	publish	 publish.c	version tables, catalogue rows, swap
  *
@@ -17,6 +17,7 @@
 #define MR_TRAIN_H
 
 #include "data/dataset.h"
+#include "feature/feature.h"
 #include "model/ranking.h"
 #include "model/trainer.h"
 #include "portability/instr_time.h"
@@ -29,6 +30,8 @@ typedef struct MrValidation
 	bool		done;
 	int64		users;
 	MrMetrics	at10;
+	int64		posts;			/* with tags: held-out posts */
+	MrMetrics	tags_at10;		/* of the tags of these */
 } MrValidation;
 
 /* One validation split; see holdout.c. */
@@ -37,7 +40,17 @@ typedef struct MrHoldout
 	MrInteractions train;		/* without the held-out pairs */
 	MrInteractions held_out;	/* at most one per user */
 	int64		users;			/* that have one */
+	MrPosts		train_posts;	/* with tags: without those of the held-out pairs */
+	MrPosts		held_posts;		/* those */
 } MrHoldout;
+
+/* What the tower of one side leaves; nothing without features. */
+typedef struct MrSideOutput
+{
+	float	   *points;			/* [rows of features without interactions][dimensions] */
+	uint8	   *tower;			/* stored form (model/embedder.h) */
+	Size		bytes;
+} MrSideOutput;
 
 typedef struct MrRun
 {
@@ -51,14 +64,18 @@ typedef struct MrRun
 	instr_time	start;
 
 	MrDataset  *data;
+	MrFeatureTable *features[2];	/* by MrSide; NULL: none */
 
 	MrHyper		hyper;			/* as chosen by the recipe and the validation */
 	MrTower		tower;
 	float	   *users;			/* [n_users][dimensions] */
 	float	   *items;			/* [n_items][dimensions] */
+	MrSideOutput output[2];		/* by MrSide */
+	float	   *tags;			/* [n_tags][dimensions], NULL without tags */
 	int32		epochs;			/* of the training that gave the points */
 	double		loss;			/* of its last epoch */
 	MrValidation validation;
+	MrValidation plain;			/* the same without features, if there are some */
 	MrHoldout	holdout;		/* the validation split, if there was one */
 	int32		log_step;		/* rows written to the epoch log */
 
@@ -84,10 +101,22 @@ extern bool mr_run_poll(void *arg);
 extern void mr_run_check_status(MrRun *run, MrStatus status);
 extern void mr_run_log_epoch(MrRun *run, MrEpochRecord *record);
 
+/* features.c */
+extern void mr_run_read_features(MrRun *run);
+
 /* holdout.c */
 extern Size mr_holdout_bytes(const MrInteractions *x);
 extern void mr_holdout_make(const MrInteractions *x, double fraction, uint64 seed, MemoryContext context,
 							MrHoldout *holdout);
+
+/* holdout_posts.c */
+extern Size mr_holdout_posts_bytes(const MrPosts *posts);
+extern void mr_holdout_posts_make(const MrPosts *posts, MemoryContext context, MrHoldout *holdout);
+
+/* validate_tags.c */
+extern Size mr_validate_tags_bytes(const MrHyper *hyper, const MrPosts *posts, int64 n_held);
+extern void mr_validate_tags(MrRun *run, const MrTower *tower, const MrPosts *held_out,
+							 const float *users, const float *items, const float *tags, MrValidation *validation);
 
 /* fit.c */
 extern void mr_run_fit(MrRun *run);

@@ -38,6 +38,9 @@ advice(const MrRun *run)
 		appendStringInfoString(&text, "a user's point is pooled from the liked items: new interactions change the answers without training");
 	else
 		appendStringInfoString(&text, "a user's point is learned: new interactions change the answers at the next training");
+	if (run->plain.done && run->validation.at10.ndcg < run->plain.at10.ndcg)
+		appendStringInfo(&text, "; the features make the answers worse: ndcg@10 is %.4f with them and %.4f without, so leave out columns, or set item_combination or user_combination to \"id\"",
+						 run->validation.at10.ndcg, run->plain.at10.ndcg);
 	if (!run->active)
 		appendStringInfo(&text, "; the views were locked by others, so version %d is ready but not active: call metricrec.activate() later",
 						 run->version);

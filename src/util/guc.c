@@ -14,6 +14,7 @@
 int			mr_training_memory = 1024 * 1024;
 char	   *mr_default_model = NULL;
 bool		mr_live_history = true;
+int			mr_fold_in_steps = -1;
 int			mr_swap_timeout = 10000;
 
 /* Defines every setting; called once, from _PG_init. */
@@ -41,6 +42,13 @@ mr_guc_init(void)
 							 true,
 							 PGC_USERSET, 0,
 							 NULL, NULL, NULL);
+	DefineCustomIntVariable("metricrec.fold_in_steps",
+							"Sets how many gradient steps recommend_for_items() takes from the mean of the items.",
+							"With the softmax loss the first counts the mean of the trained users in.  0 takes the mean of the items as it is, -1 what is best for the version's user tower.",
+							&mr_fold_in_steps,
+							-1, -1, 1000,
+							PGC_USERSET, 0,
+							NULL, NULL, NULL);
 	DefineCustomIntVariable("metricrec.swap_timeout",
 							"Sets how long a training tries to lock the views that shall serve the new version.",
 							"After that the version is ready, but not active.  0 tries once.",

@@ -21,6 +21,8 @@
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -178,6 +180,27 @@ mr_spi_run(const char *sql)
 		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(code));
 }
 
+/* May the caller read the column?  False, too, if it is not there. */
+bool
+mr_column_readable(Oid relation, const char *column)
+{
+	AttrNumber	attnum = get_attnum(relation, column);
+
+	return attnum != InvalidAttrNumber &&
+		(pg_class_aclcheck(relation, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
+		 pg_attribute_aclcheck(relation, attnum, GetUserId(), ACL_SELECT) == ACLCHECK_OK);
+}
+
+/* Is it there, and may the caller use its schema? */
+bool
+mr_relation_reachable(Oid relation)
+{
+	return get_rel_relkind(relation) != '\0' &&
+		DatumGetBool(DirectFunctionCall2(has_schema_privilege_id,
+										 ObjectIdGetDatum(get_rel_namespace(relation)),
+										 PointerGetDatum(cstring_to_text("USAGE"))));
+}
+
 /*
  * Runs work(arg) in a subtransaction of its own.  NULL if it went through.  If
  * it raised an error, nothing of it is left, no lock either, and the error is
@@ -192,6 +215,7 @@ mr_try(void (*work) (void *arg), void *arg)
 	ErrorData  *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);	/* else what the work leaves keeps the subtransaction's context */
 	PG_TRY();
 	{
 		work(arg);
@@ -208,4 +232,14 @@ mr_try(void (*work) (void *arg), void *arg)
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 	return error;
+}
+
+/* Cancel and shutdown, serialization and deadlock, no memory or disk. */
+bool
+mr_must_be_thrown(int sqlerrcode)
+{
+	int			category = ERRCODE_TO_CATEGORY(sqlerrcode);
+
+	return category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_TRANSACTION_ROLLBACK ||
+		category == ERRCODE_INSUFFICIENT_RESOURCES || category == ERRCODE_SYSTEM_ERROR;
 }

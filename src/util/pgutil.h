@@ -19,11 +19,14 @@ extern Oid	mr_catalog_relation(const char *name);	/* metricrec.<name> */
 extern char *mr_relation_sql(Oid relation); /* quoted, qualified; error if dropped */
 extern char *mr_distance_sql(void); /* OPERATOR(schema.<->), for SQL text */
 extern bool mr_relation_has_rows(Relation relation);
+extern bool mr_relation_reachable(Oid relation);
+extern bool mr_column_readable(Oid relation, const char *column);
 extern char *mr_type_sql(Oid type); /* qualified, any typmod, for SQL text */
 extern char *mr_equality_sql(Oid type); /* OPERATOR(schema.=), for SQL text */
 extern char *mr_embedding_sql(void);	/* schema.embedding, for SQL text */
 
 extern void mr_spi_run(const char *sql);	/* a utility command or DML; error if it fails */
+extern bool mr_must_be_thrown(int sqlerrcode);	/* an error of mr_try() that is nobody's to swallow */
 extern ErrorData *mr_try(void (*work) (void *arg), void *arg);	/* in a subtransaction */
 
 #endif							/* MR_PGUTIL_H */

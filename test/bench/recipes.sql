@@ -19,7 +19,12 @@ SET search_path = bench, public;
 
 -- protocol: 'full' ranks all items, 'sampled' the held-out item among candidates.
 CREATE TABLE measured (recipe text, seed int, protocol text, metric text, k int, value float8);
-CREATE TABLE trained (recipe text, seed int, seconds float8, epochs int, tower text, dimensions int, evaluation_seconds float8);
+CREATE TABLE trained (recipe text, seed int, seconds float8, epochs int, tower text, dimensions int, evaluation_seconds float8,
+					  processor_seconds float8);
+
+-- Processor time of this backend so far, in seconds: what the clock says depends on what else the machine does.
+CREATE FUNCTION processor_seconds() RETURNS float8 LANGUAGE sql VOLATILE AS
+$$ SELECT split_part(pg_read_file('/proc/self/schedstat', 0, 100), ' ', 1)::float8 / 1e9 $$;
 
 -- options: further arguments of metricrec.create_model(), as SQL text.
 -- candidates: relations for one evaluation each; NULL among them: all items.
@@ -29,10 +34,13 @@ DECLARE
 	result record;
 	relation regclass;
 	started timestamptz;
+	processor float8;
 BEGIN
 	FOR s IN 1..seeds LOOP
 		EXECUTE format('SELECT metricrec.create_model(''bench_model'', %L, seed => %s%s)', train, s, ', ' || nullif(options, ''));
+		processor := bench.processor_seconds();
 		SELECT * INTO result FROM metricrec.train('bench_model');
+		processor := bench.processor_seconds() - processor;
 		COMMIT;
 		started := clock_timestamp();
 		FOREACH relation IN ARRAY candidates LOOP
@@ -42,7 +50,7 @@ BEGIN
 		END LOOP;
 		INSERT INTO trained VALUES (name, s, extract(epoch FROM result.duration), result.epochs,
 									result.recipe->>'user_tower', (result.recipe->>'dimensions')::int,
-									extract(epoch FROM clock_timestamp() - started));
+									extract(epoch FROM clock_timestamp() - started), processor);
 		RAISE INFO '%, seed %: trained in % s, evaluated in % s', name, s, round(extract(epoch FROM result.duration), 1),
 			round(extract(epoch FROM clock_timestamp() - started), 1);
 		PERFORM metricrec.drop_model('bench_model');

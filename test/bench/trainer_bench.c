@@ -357,7 +357,7 @@ set_hyper(Options *o, const char *name, const char *value)
 	static const char *const towers[] = {"pooled", "free", NULL};
 	static const char *const constraints[] = {"sphere", "ball", "none", NULL};
 	static const char *const optimizers[] = {"adam", "adagrad", "sgd", NULL};
-	static const char *const presets[] = {"none", "cml_paper", "cml_released", "two_stage", "seed", NULL};
+	static const char *const presets[] = {"none", "cml_paper", "cml_released", "two_stage", "triplet", "dual_tower", NULL};
 	MrHyper    *h = &o->hyper;
 
 #define WORD(n, field, words, BIT) \
@@ -446,10 +446,10 @@ parse(Options *o, int argc, char **argv)
 static void
 train(const Options *o, const MrHyper *hyper, const MrInteractions *x, float **users, float **items)
 {
-	size_t		bytes = mr_trainer_bytes(hyper, x);
+	size_t		bytes = mr_trainer_bytes(hyper, x, NULL);
 	void	   *memory = get_memory(bytes);
 	MrStatus	status;
-	MrTrainer  *t = mr_trainer_init(memory, bytes, hyper, x, &status);
+	MrTrainer  *t = mr_trainer_init(memory, bytes, hyper, x, NULL, &status);
 	double		start = seconds();
 	int64_t		positives = 0;
 	int64_t		negatives = 0;

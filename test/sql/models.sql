@@ -99,13 +99,18 @@ FROM (VALUES
 	('norm_constraint', $$'cube'$$), ('optimizer', $$'lbfgs'$$), ('covariance_regularization', '-1'), ('covariance_regularization', '1e7'),
 	('weight_decay', '-1'), ('weight_decay', '1001'), ('propagation', '-1'), ('propagation', '101'),
 	('validation_fraction', '-0.1'), ('validation_fraction', '1.1'), ('patience', '-1'), ('patience', '10001'),
-	('keep_versions', '0'), ('keep_versions', '1001')) v (name, value);
+	('keep_versions', '0'), ('keep_versions', '1001'),
+	('item_combination', $$'mix'$$), ('user_combination', $$'mix'$$), ('hidden_layers', $$'{0}'$$), ('hidden_layers', $$'{16385}'$$),
+	('hidden_layers', $$'{NULL}'$$), ('activation', $$'step'$$), ('dropout', '-0.1'), ('dropout', '1'), ('id_dropout', '-0.1'), ('id_dropout', '1.1'),
+	('feature_regularization', '-1'), ('feature_regularization', '1e7'), ('min_feature_count', '0'), ('max_vocabulary', '0'),
+	('max_vocabulary', '4194305'), ('tag_weight', '-0.1'), ('tag_weight', '1.1'), ('tag_temperature', '0'), ('tag_temperature', '1001')) v (name, value);
 -- every argument that has a range is in the list above
 SELECT array_agg(argument ORDER BY argument) AS without_range
-FROM (SELECT unnest(proargnames[9:pronargs]) AS argument FROM pg_proc WHERE oid = 'metricrec.create_model'::regproc) a
+FROM (SELECT unnest(proargnames[12:pronargs]) AS argument FROM pg_proc WHERE oid = 'metricrec.create_model'::regproc) a
 WHERE argument NOT IN ('dimensions', 'preset', 'loss', 'user_tower', 'epochs', 'batch_size', 'learning_rate', 'temperature', 'margin',
 	'negatives', 'negative_sampling', 'negative_candidates', 'popularity_exponent', 'norm_constraint', 'optimizer',
-	'covariance_regularization', 'weight_decay', 'propagation', 'validation_fraction', 'patience', 'keep_versions');
+	'covariance_regularization', 'weight_decay', 'propagation', 'validation_fraction', 'patience', 'keep_versions', 'item_combination', 'user_combination', 'hidden_layers',
+	'activation', 'dropout', 'id_dropout', 'feature_regularization', 'min_feature_count', 'max_vocabulary', 'tag_weight', 'tag_temperature');
 -- contradictions: nothing that is set is ever ignored
 SELECT arguments, fails('SELECT metricrec.create_model(''x'', ''likes'', ' || arguments || ')')
 FROM unnest(ARRAY[

@@ -177,6 +177,7 @@ SELECT options, t.* FROM unnest(ARRAY[
 	$$preset => 'cml_released'$$,
 	$$preset => 'two_stage', negative_candidates => 30, learning_rate => 0.01$$,
 	$$preset => 'triplet'$$,
+	$$preset => 'dual_tower', learning_rate => 0.1$$,
 	$$loss => 'cml', covariance_regularization => 1$$,
 	$$loss => 'cml', negative_sampling => 'uniform', rank_weight => false, batch_size => 50$$,
 	$$loss => 'cml', negative_sampling => 'popularity', optimizer => 'adam', learning_rate => 0.05$$,

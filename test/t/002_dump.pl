@@ -28,6 +28,9 @@ my $questions = q{
 		(SELECT 1 AS version, * FROM films_item_embedding_v2 UNION ALL SELECT 3, * FROM films_item_embedding_v3) i GROUP BY 1 ORDER BY 1;
 	SELECT relname, relacl FROM pg_class WHERE relname ~ '^films.*embedding' AND relkind IN ('r', 'v') ORDER BY 1;
 	SELECT tgname FROM pg_trigger WHERE tgrelid = 'films_item_embedding'::regclass;
+	SELECT tag_column, tag_type, tag_embedding FROM metricrec.models ORDER BY model;
+	SELECT tag_table, tags FROM metricrec.model_versions ORDER BY model, version;
+	SELECT r.* FROM recommend_tags(3, 3, 1, 'labels', false) r;
 };
 
 $node->safe_psql('postgres', q{
@@ -49,6 +52,9 @@ $node->safe_psql('postgres', q{
 	SELECT metricrec.activate('films', 2);
 	SELECT metricrec.create_model('Odd "name"', 'likes', epochs => 2, dimensions => 8, user_tower => 'free', seed => 5);
 	SELECT metricrec.train('Odd "name"');
+	CREATE TABLE tagged AS SELECT user_id, item_id, 'tag ' || item_id % 3 AS tag FROM likes;
+	SELECT metricrec.create_model('labels', 'tagged', tag_column => 'tag', dimensions => 8, epochs => 3);
+	SELECT metricrec.train('labels');
 	SELECT metricrec.drop_model('gone');
 	-- a model whose views were dropped by hand is not dumped as a reference to whatever has that number
 	SELECT metricrec.create_model('orphan', 'likes', epochs => 1, dimensions => 4, user_tower => 'pooled');
@@ -73,11 +79,12 @@ for my $format (@formats)
 	$node->safe_psql('postgres', "CREATE DATABASE $database TEMPLATE template0");
 	$node->command_ok($restore->($database), "$name: restore");
 	is($node->safe_psql($database, $questions), $before, "$name: the same models, versions and answers");
-	is($node->safe_psql($database, q{SELECT count(*) FROM metricrec.model}), '2', "$name: no orphan");
+	is($node->safe_psql($database, q{SELECT count(*) FROM metricrec.model}), '3', "$name: no orphan");
 
 	# The restored models go on.
 	is($node->safe_psql($database, q{SELECT version, active FROM metricrec.train('films')}), '4|t', "$name: training goes on with the next version");
 	is($node->safe_psql($database, q{SELECT count(*) FROM films_item_embedding WHERE item_id = 100}), '1', "$name: the row that somebody had inserted goes along");
+	is($node->safe_psql($database, q{SELECT version, active FROM metricrec.train('labels')}), '2|t', "$name: tags go on, too");
 	is($node->safe_psql($database, q{SELECT active_version FROM metricrec.activate('films', 3)}), '3', "$name: back to a restored version");
 	is($node->safe_psql($database, q{SET client_min_messages = error; SELECT model FROM metricrec.create_model('new', 'likes')}), 'new', "$name: a new model gets a free number");
 	is($node->safe_psql($database, q{SELECT metricrec.drop_model('films'), metricrec.drop_model('Odd "name"')}), 't|t', "$name: drop_model");

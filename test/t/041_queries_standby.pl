@@ -63,6 +63,19 @@ SKIP:
 }
 is($standby->safe_psql('postgres', q{SELECT count(*) FROM recommend(1, 5)}), '5', 'a new session, too');
 
+# Tags.
+$primary->safe_psql('postgres', q{
+	CREATE TABLE tagged AS SELECT user_id, item_id, 'tag ' || item_id % 3 AS tag FROM likes;
+	CREATE INDEX ON tagged (user_id, item_id);
+	CREATE INDEX ON tagged (item_id, user_id);
+	SELECT metricrec.create_model('labels', 'tagged', tag_column => 'tag', dimensions => 8, epochs => 3);
+	SELECT metricrec.train('labels')});
+caught_up();
+my $tags = q{SELECT i, r.* FROM generate_series(1, 5) i, LATERAL recommend_tags(i, 3, 7, 'labels', false) r};
+is($standby->safe_psql('postgres', $tags), $primary->safe_psql('postgres', $tags), 'tags, too');
+$tags = q{SELECT * FROM metricrec.evaluate('labels', 'tagged', k => '{2}')};
+is($standby->safe_psql('postgres', $tags), $primary->safe_psql('postgres', $tags), 'and their evaluation');
+
 # What writes is refused.
 my ($code, $out, $err) = $standby->psql('postgres', q{SELECT metricrec.train('films')});
 isnt($code, 0, 'no training on a standby');

@@ -28,15 +28,26 @@ unlike($stderr, qr/WARNING|ERROR/, 'without a warning');
 
 foreach my $metric ('hit_rate', 'ndcg', 'recall')
 {
-	$stdout =~ /\Q$metric\E at 10\s*\|\s*([\d.]+)\s*\|\s*([\d.]+)/;
-	ok(defined $2 && $1 > 1.2 * $2, "$metric is at least 1.2 times that of popularity")
+	my ($plain, $features, $tower, $popular) =
+	  $stdout =~ /\Q$metric\E at 10\s*\|\s*([\d.]+)\s*\|\s*([\d.]+)\s*\|\s*([\d.]+)\s*\|\s*([\d.]+)/;
+	ok(defined $popular && $plain > 1.2 * $popular, "$metric of the default recipe is at least 1.2 times that of popularity")
 	  or diag($stdout);
+	ok(defined $popular && $tower > 1.2 * $popular, "$metric of the dual tower is so, too");
+	ok(defined $popular && $features > $plain, "$metric is better with features");
 }
 
 is($node->safe_psql('postgres', q{
 	SELECT count(*) FROM recommend('git', 20, 'debtags') r
 	  JOIN debian.package_tags t ON t.package = 'git' AND t.tag = r.item_id}),
 	'0', 'a tag that the package has is not proposed');
+is($node->safe_psql('postgres', q{
+	SELECT NOT EXISTS (SELECT FROM debian.package_tags WHERE package = 'ripgrep')
+	   AND 'role::program' IN (SELECT item_id FROM recommend('ripgrep', 5, 'trial_tower'))}),
+	't', 'a package without any tag gets tags from its features');
+is($node->safe_psql('postgres', q{
+	SELECT recipe ->> 'loss' || (recipe ->> 'margin') || (recipe ->> 'user_combination') || (recipe ->> 'item_combination')
+	  FROM metricrec.model_versions WHERE model = 'trial_tower'}),
+	'triplet1.2bothboth', 'the dual tower is that of the paper');
 is($node->safe_psql('postgres', q{
 	SELECT count(*) >= 8 FROM similar_users('gimp', 10, 'debtags') s
 	 WHERE EXISTS (SELECT FROM debian.package_tags a JOIN debian.package_tags b USING (tag)

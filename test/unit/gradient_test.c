@@ -24,13 +24,32 @@ typedef struct Case
 	bool		weighted;
 	double		rate;			/* of the step that shows the gradient */
 	double		difference;		/* of the central differences */
+	bool		features;		/* of users and items */
 } Case;
 
-/* Which number is disturbed: a coordinate of an item, a user, or an item's bias. */
+/*
+ * Which number is disturbed: a coordinate of an item, of a user, an item's bias, a
+ * weight of a tower's network.
+ */
 typedef enum Where
 {
-	ITEM, USER, BIAS
+	ITEM, USER, BIAS, ITEM_NET, USER_NET
 } Where;
+
+/* The weight of this number, all matrices in their order; NULL beyond the last. */
+static float *
+weight_at(MrNet *net, int32_t index)
+{
+	MrPoints   *points;
+
+	for (int32_t m = 0; (points = mr_net_matrix(net, m)) != NULL; m++)
+	{
+		if (index < points->n * points->width)
+			return points->value + (size_t) (index / points->width) * points->stride + index % points->width;
+		index -= points->n * points->width;
+	}
+	return NULL;
+}
 
 static float *
 value_at(MrTrainer *t, Where where, int32_t index)
@@ -39,6 +58,8 @@ value_at(MrTrainer *t, Where where, int32_t index)
 
 	if (where == BIAS)
 		return t->bias + index;
+	if (where == ITEM_NET || where == USER_NET)
+		return weight_at(where == ITEM_NET ? t->item_tower.net : t->user_tower.net, index);
 	return points->value + (size_t) (index / points->width) * points->stride + index % points->width;
 }
 
@@ -54,6 +75,27 @@ shrink(MrTrainer *t)
 		t->users.value[i] *= 0.4f;
 }
 
+/*
+ * Biases away from 0: a row whose features are all 0 would else have no direction,
+ * and no gradient to compare.
+ */
+static void
+set_biases(MrTrainer *t)
+{
+	MrNet	   *nets[2] = {t->item_tower.is_on ? t->item_tower.net : NULL, t->user_tower.is_on ? t->user_tower.net : NULL};
+
+	for (int32_t i = 0; t->bias && i < t->x->n_items; i++)
+		t->bias[i] = 0.1f * (i % 5);
+	for (int side = 0; side < 2; side++)
+	{
+		MrPoints   *points;
+
+		for (int32_t m = 3; nets[side] && (points = mr_net_matrix(nets[side], m)) != NULL; m += 2)
+			for (int32_t i = 0; points->n > 0 && i < points->width; i++)
+				points->value[i] = 0.3f - 0.2f * (i % 4);
+	}
+}
+
 /* After a change of values: everything that is derived from them. */
 static void
 refresh(MrTrainer *t)
@@ -63,7 +105,7 @@ refresh(MrTrainer *t)
 	for (int32_t i = 0; t->hyper.tower == MR_TOWER_FREE && i < t->users.n; i++)
 		mr_points_refresh(&t->users, t->math, i);
 	if (t->hyper.loss == MR_LOSS_SOFTMAX)
-		mr_softmax_refresh(t, NULL, NULL);
+		mr_softmax_refresh(t, &t->softmax, NULL, NULL);
 }
 
 /* Sum of the losses of an epoch that starts with one number disturbed. */
@@ -78,9 +120,7 @@ disturbed_loss(const Case *c, const MrHyper *hyper, const MrInteractions *x, Whe
 	still.learning_rate = 0;
 	fixture_start(&f, &still, x);
 	shrink(f.t);
-	if (f.t->bias)
-		for (int32_t i = 0; i < x->n_items; i++)
-			f.t->bias[i] = 0.1f * (i % 5);
+	set_biases(f.t);
 	*value_at(f.t, where, index) += (float) by;
 	refresh(f.t);
 	mr_trainer_epoch(f.t, NULL, NULL, &result);
@@ -94,6 +134,15 @@ disturbed_loss(const Case *c, const MrHyper *hyper, const MrInteractions *x, Whe
 						x->weights[x->user_start[f.t->softmax.row_user[row]] + p - f.t->softmax.row_pair[row]];
 	fixture_end(&f);
 	return result.loss * weight / (hyper->loss == MR_LOSS_SOFTMAX ? x->n_pairs : 1);
+}
+
+/* How fast the number learns, relative to a point. */
+static double
+relative_rate(const MrTrainer *t, Where where)
+{
+	if (where == BIAS)
+		return MR_BIAS_RATE;
+	return (where == ITEM_NET || where == USER_NET) && t->hyper.n_hidden > 0 && t->hyper.loss == MR_LOSS_SOFTMAX ? MR_NET_RATE : 1;
 }
 
 /* Compare all coordinates of one kind; errors relative to the largest gradient. */
@@ -112,18 +161,19 @@ check(const Case *c, const MrHyper *hyper, const MrInteractions *x, Where where,
 	moving.learning_rate = c->rate;
 	fixture_start(&f, &moving, x);
 	shrink(f.t);
-	if (f.t->bias)
-		for (int32_t i = 0; i < x->n_items; i++)
-			f.t->bias[i] = 0.1f * (i % 5);
+	set_biases(f.t);
 	refresh(f.t);
 	n = where == BIAS ? x->n_items : (where == USER ? x->n_users : x->n_items) * f.t->width;
+	if (where == ITEM_NET || where == USER_NET)
+		for (n = 0; value_at(f.t, where, n) != NULL;)
+			n++;
 	gradient = calloc(n, sizeof(double));
 	for (int32_t i = 0; i < n; i++)
 		gradient[i] = *value_at(f.t, where, i);
 	mr_trainer_epoch(f.t, NULL, NULL, &result);
 	for (int32_t i = 0; i < n; i++)
 	{
-		gradient[i] = (gradient[i] - *value_at(f.t, where, i)) / (c->rate * (where == BIAS ? MR_BIAS_RATE : 1));
+		gradient[i] = (gradient[i] - *value_at(f.t, where, i)) / (c->rate * relative_rate(f.t, where));
 		largest = fmax(largest, fabs(gradient[i]));
 	}
 	for (int32_t i = 0; i < n; i++)
@@ -148,18 +198,33 @@ static void
 run(const Case *c)
 {
 	MrInteractions x;
+	MrFeatures	features[2];
 	MrHyper		hyper = c->hyper;
 
 	fixture_matrix(&x, 12, 17, 0.3, c->weighted, 5);
+	if (c->features)
+	{
+		fixture_features(&features[0], 12, 5, 2, 6);
+		fixture_features(&features[1], 17 + 3, 7, 3, 7);
+		x.user_features = &features[0];
+		x.item_features = &features[1];
+	}
 	mr_recipe_fill(&hyper, c->set | FIXTURE_SET(OPTIMIZER) | FIXTURE_SET(BATCH_SIZE) | FIXTURE_SET(LEARNING_RATE_DECAY) |
 				   FIXTURE_SET(DIMENSIONS), &x);
 	hyper.init_deviation = 0.5;
-	check(c, &hyper, &x, ITEM, "items");
+	if (hyper.item_combination != MR_COMBINE_FEATURES)
+		check(c, &hyper, &x, ITEM, "items");
 	if (hyper.tower == MR_TOWER_FREE)
 		check(c, &hyper, &x, USER, "users");
+	if (c->features)
+		check(c, &hyper, &x, ITEM_NET, "items' network");
+	if (c->features && hyper.user_combination != MR_COMBINE_ID)
+		check(c, &hyper, &x, USER_NET, "users' network");
 	if (hyper.loss == MR_LOSS_SOFTMAX && hyper.item_bias)
 		check(c, &hyper, &x, BIAS, "biases");
 	fixture_free_matrix(&x);
+	for (int side = 0; c->features && side < 2; side++)
+		fixture_free_features(&features[side]);
 }
 
 #define COMMON .optimizer = MR_OPTIMIZER_SGD, .batch_size = 100000, .dimensions = 6
@@ -193,6 +258,33 @@ main(void)
 		{"triplet, sphere, hardest", {COMMON, .loss = MR_LOSS_TRIPLET, .sampling = MR_SAMPLING_HARDEST,
 			.constraint = MR_CONSTRAINT_SPHERE}, FIXTURE_SET(LOSS) | FIXTURE_SET(SAMPLING) | FIXTURE_SET(CONSTRAINT), true, 1e-2, 1e-3},
 		{"two-stage", {COMMON, .preset = MR_PRESET_TWO_STAGE, .candidates = 9}, FIXTURE_SET(CANDIDATES), false, 1e-3, 1e-3},
+
+		/* towers */
+		{"sum, pooled, sphere", {COMMON, .id_dropout = 0}, FIXTURE_SET(ID_DROPOUT), true, 1, 5e-3, true},
+		{"sum, pooled, sphere, dropped ids", {COMMON}, 0, true, 1, 5e-3, true},
+		{"sum, hidden layer, free, ball", {COMMON, .tower = MR_TOWER_FREE, .constraint = MR_CONSTRAINT_BALL,
+			.n_hidden = 1, .hidden = {5}, .activation = MR_ACTIVATION_TANH},
+		FIXTURE_SET(TOWER) | FIXTURE_SET(CONSTRAINT) | FIXTURE_SET(HIDDEN_LAYERS) | FIXTURE_SET(ACTIVATION), true, 0.1, 2e-3, true},
+		{"both, two hidden layers, pooled", {COMMON, .item_combination = MR_COMBINE_BOTH, .user_combination = MR_COMBINE_BOTH,
+			.n_hidden = 2, .hidden = {7, 5}, .activation = MR_ACTIVATION_GELU, .dropout = 0.2},
+		FIXTURE_SET(ITEM_COMBINATION) | FIXTURE_SET(USER_COMBINATION) | FIXTURE_SET(HIDDEN_LAYERS) | FIXTURE_SET(ACTIVATION) |
+		FIXTURE_SET(DROPOUT), true, 1, 1e-3, true},
+		{"features alone, samples", {COMMON, .item_combination = MR_COMBINE_FEATURES, .user_combination = MR_COMBINE_FEATURES,
+			.n_hidden = 1, .hidden = {6}, .activation = MR_ACTIVATION_TANH, .sampling = MR_SAMPLING_UNIFORM, .negatives = 13},
+		FIXTURE_SET(ITEM_COMBINATION) | FIXTURE_SET(USER_COMBINATION) | FIXTURE_SET(HIDDEN_LAYERS) | FIXTURE_SET(ACTIVATION) |
+		FIXTURE_SET(SAMPLING) | FIXTURE_SET(NEGATIVES), true, 1, 2e-3, true},
+		{"prior, free, sphere", {COMMON, .tower = MR_TOWER_FREE, .item_combination = MR_COMBINE_PRIOR,
+			.user_combination = MR_COMBINE_PRIOR, .n_hidden = 1, .hidden = {6}, .activation = MR_ACTIVATION_TANH},
+		FIXTURE_SET(TOWER) | FIXTURE_SET(ITEM_COMBINATION) | FIXTURE_SET(USER_COMBINATION) | FIXTURE_SET(HIDDEN_LAYERS) |
+		FIXTURE_SET(ACTIVATION) | FIXTURE_SET(CONSTRAINT), false, 0.1, 5e-3, true},
+		{"triplet over towers, no constraint", {COMMON, .loss = MR_LOSS_TRIPLET, .item_combination = MR_COMBINE_BOTH,
+			.user_combination = MR_COMBINE_BOTH, .n_hidden = 1, .hidden = {9}, .activation = MR_ACTIVATION_TANH},
+		FIXTURE_SET(LOSS) | FIXTURE_SET(ITEM_COMBINATION) | FIXTURE_SET(USER_COMBINATION) | FIXTURE_SET(HIDDEN_LAYERS) |
+		FIXTURE_SET(ACTIVATION), true, 1e-2, 1e-3, true},
+		{"cml with features (prior)", {COMMON, .loss = MR_LOSS_CML, .item_combination = MR_COMBINE_PRIOR, .user_combination = MR_COMBINE_ID,
+			.n_hidden = 1, .hidden = {9}, .activation = MR_ACTIVATION_TANH},
+		FIXTURE_SET(LOSS) | FIXTURE_SET(ITEM_COMBINATION) | FIXTURE_SET(USER_COMBINATION) | FIXTURE_SET(HIDDEN_LAYERS) |
+		FIXTURE_SET(ACTIVATION) | FIXTURE_SET(RANK_WEIGHT), false, 1e-3, 1e-3, true},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)

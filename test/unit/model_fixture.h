@@ -69,17 +69,108 @@ fixture_free_matrix(MrInteractions *x)
 }
 
 /*
+ * Random features of n_rows rows: up to 4 of the sparse columns, all of the dense
+ * ones; one row in eight has none.
+ */
+__attribute__((unused))
+static void
+fixture_features(MrFeatures *f, int32_t n_rows, int32_t n_sparse, int32_t n_dense, uint64_t seed)
+{
+	MrRng		rng;
+	int64_t		n = 0;
+
+	mr_rng_seed(&rng, seed);
+	memset(f, 0, sizeof(*f));
+	f->n_rows = n_rows;
+	f->n_sparse = n_sparse;
+	f->n_dense = n_dense;
+	f->start = calloc(n_rows + 1, sizeof(int64_t));
+	f->column = calloc((size_t) n_rows * n_sparse + 1, sizeof(int32_t));
+	f->value = calloc((size_t) n_rows * n_sparse + 1, sizeof(float));
+	f->dense = n_dense > 0 ? calloc((size_t) n_rows * n_dense, sizeof(float)) : NULL;
+	f->is_present = calloc(n_rows, 1);
+	for (int32_t row = 0; row < n_rows; row++)
+	{
+		f->is_present[row] = row % 8 != 3;
+		for (int32_t c = 0; c < n_sparse && f->is_present[row]; c++)
+			if (mr_rng_uniform(&rng) < 3.0 / n_sparse)
+			{
+				f->column[n] = c;
+				f->value[n++] = (float) mr_rng_normal(&rng);
+			}
+		for (int32_t k = 0; k < n_dense && f->is_present[row]; k++)
+			f->dense[(size_t) row * n_dense + k] = (float) mr_rng_normal(&rng);
+		f->start[row + 1] = n;
+	}
+}
+
+/*
+ * Random posts on a matrix: most pairs have some of the tags, each at least one.
+ */
+__attribute__((unused))
+static void
+fixture_posts(MrPosts *posts, const MrInteractions *x, int32_t n_tags, uint64_t seed)
+{
+	MrInteractions *lists = &posts->lists;
+	MrRng		rng;
+
+	mr_rng_seed(&rng, seed);
+	memset(posts, 0, sizeof(*posts));
+	posts->n_tags = lists->n_items = n_tags;
+	posts->post_user = calloc(x->n_pairs + 1, sizeof(int32_t));
+	posts->post_item = calloc(x->n_pairs + 1, sizeof(int32_t));
+	lists->user_start = calloc(x->n_pairs + 2, sizeof(int64_t));
+	lists->items = calloc((size_t) x->n_pairs * n_tags + 1, sizeof(int32_t));
+	for (int32_t u = 0; u < x->n_users; u++)
+		for (int64_t p = x->user_start[u]; p < x->user_start[u + 1]; p++)
+		{
+			int32_t		sure = (int32_t) mr_rng_below(&rng, n_tags);
+
+			if (mr_rng_uniform(&rng) < 0.2)
+				continue;
+			posts->post_user[posts->n_posts] = u;
+			posts->post_item[posts->n_posts] = x->items[p];
+			for (int32_t tag = 0; tag < n_tags; tag++)
+				if (tag == sure || mr_rng_uniform(&rng) < 0.15)
+					lists->items[lists->n_pairs++] = tag;
+			lists->user_start[++posts->n_posts] = lists->n_pairs;
+		}
+	lists->n_users = posts->n_posts;
+}
+
+__attribute__((unused))
+static void
+fixture_free_features(MrFeatures *f)
+{
+	free(f->start);
+	free(f->column);
+	free(f->value);
+	free(f->dense);
+	free(f->is_present);
+}
+
+__attribute__((unused))
+static void
+fixture_free_posts(MrPosts *posts)
+{
+	free(posts->post_user);
+	free(posts->post_item);
+	free(posts->lists.user_start);
+	free(posts->lists.items);
+}
+
+/*
  * A trainer in memory of exactly the promised size, guard bytes behind; with
  * set_up its points can be looked at, otherwise the first epoch sets them up.
  */
 __attribute__((unused))
 static MrTrainer *
-fixture_init(Fixture *f, const MrHyper *hyper, const MrInteractions *x, bool set_up)
+fixture_init_tags(Fixture *f, const MrHyper *hyper, const MrInteractions *x, const MrPosts *posts, bool set_up)
 {
 	static int	started = 0;
 
 	f->x = *x;
-	f->bytes = mr_trainer_bytes(hyper, x);
+	f->bytes = mr_trainer_bytes(hyper, x, posts);
 	f->memory = malloc(f->bytes + GUARD_BYTES);
 
 	/*
@@ -88,10 +179,17 @@ fixture_init(Fixture *f, const MrHyper *hyper, const MrInteractions *x, bool set
 	 */
 	memset(f->memory, started++ % 2 ? 0xff : 0xa5, f->bytes);
 	memset((char *) f->memory + f->bytes, 0xa5, GUARD_BYTES);
-	f->t = mr_trainer_init(f->memory, f->bytes, hyper, x, &f->status);
+	f->t = mr_trainer_init(f->memory, f->bytes, hyper, x, posts, &f->status);
 	if (f->t && set_up)
 		mr_trainer_start(f->t, NULL, NULL);
 	return f->t;
+}
+
+__attribute__((unused))
+static MrTrainer *
+fixture_init(Fixture *f, const MrHyper *hyper, const MrInteractions *x, bool set_up)
+{
+	return fixture_init_tags(f, hyper, x, NULL, set_up);
 }
 
 __attribute__((unused))

@@ -24,6 +24,7 @@ pretend(MrInteractions *x, int32_t n_users, int32_t n_items, int64_t history)
 static void
 test_presets(void)
 {
+	static const MrFeatures features;
 	MrInteractions x;
 	MrHyper		h;
 
@@ -45,6 +46,28 @@ test_presets(void)
 	h = (MrHyper) {.preset = MR_PRESET_TRIPLET};
 	mr_recipe_fill(&h, 0, &x);
 	ok(h.loss == MR_LOSS_TRIPLET && h.margin > 1 && h.sampling == MR_SAMPLING_UNIFORM && mr_recipe_conflict(&h) == NULL, "triplet");
+	h = (MrHyper) {.preset = MR_PRESET_DUAL_TOWER};
+	mr_recipe_fill(&h, 0, &x);
+	ok(h.loss == MR_LOSS_TRIPLET && h.margin > 1 && h.sampling == MR_SAMPLING_UNIFORM && h.tower == MR_TOWER_FREE &&
+	   h.n_hidden == 1 && h.hidden[0] == 128 && h.id_dropout == 0 && h.batch_size == 1024 &&
+	   h.item_combination == MR_COMBINE_ID && h.user_combination == MR_COMBINE_ID && mr_recipe_conflict(&h) == NULL,
+	   "dual_tower, without features");
+	x.item_features = &features;
+	h = (MrHyper) {.preset = MR_PRESET_DUAL_TOWER};
+	mr_recipe_fill(&h, 0, &x);
+	ok(h.item_combination == MR_COMBINE_BOTH && h.user_combination == MR_COMBINE_ID, "dual_tower, with features of items");
+	h = (MrHyper) {.preset = MR_PRESET_DUAL_TOWER, .item_combination = MR_COMBINE_FEATURES, .hidden = {7, 5}, .n_hidden = 2};
+	mr_recipe_fill(&h, FIXTURE_SET(ITEM_COMBINATION) | FIXTURE_SET(HIDDEN_LAYERS), &x);
+	ok(h.item_combination == MR_COMBINE_FEATURES && h.n_hidden == 2 && h.hidden[1] == 5, "dual_tower, what is given wins");
+	h = (MrHyper) {0};
+	mr_recipe_fill(&h, 0, &x);
+	ok(h.item_combination == MR_COMBINE_SUM && h.id_dropout > 0, "the default recipe adds the network's point to the id's");
+	x.item_features = NULL;
+	x.n_items = 3706;
+	h = (MrHyper) {.preset = MR_PRESET_DUAL_TOWER};
+	mr_recipe_fill(&h, 0, &x);
+	ok(h.batch_size == 2 * 3706, "dual_tower: a batch has two pairs per item");
+	x.n_items = 50;
 	h = (MrHyper) {.preset = MR_PRESET_CML_PAPER, .margin = 0.7, .dimensions = 32, .seed = 9};
 	mr_recipe_fill(&h, FIXTURE_SET(MARGIN) | FIXTURE_SET(DIMENSIONS) | FIXTURE_SET(SEED), &x);
 	ok(h.margin == 0.7 && h.dimensions == 32 && h.seed == 9 && h.covariance == 10, "what is given wins over the preset");
@@ -121,11 +144,44 @@ test_conflicts(void)
 	free(x.user_start);
 }
 
+/* With tags: free users on the sphere; what is given stays, what contradicts is said. */
+static void
+test_tags(void)
+{
+	MrInteractions x;
+	MrPosts		posts = {0};
+	MrHyper		h = {0};
+
+	pretend(&x, 1000, 500, 40);
+	mr_recipe_fill_tags(&h, 0, &x, &posts);
+	ok(h.tower == MR_TOWER_FREE && h.constraint == MR_CONSTRAINT_SPHERE && h.tag_weight == 0.1 && h.tag_temperature == 0.15 &&
+	   h.learning_rate == 0.05 && h.epochs <= 20 && mr_recipe_conflict(&h) == NULL, "the recipe with tags");
+	memset(&h, 0, sizeof(h));
+	mr_recipe_fill_tags(&h, 0, &x, NULL);
+	ok(h.tower == MR_TOWER_POOLED && h.tag_weight == 0 && h.tag_temperature == 0, "without tags it is the one without");
+	memset(&h, 0, sizeof(h));
+	h.epochs = 33;
+	h.tag_weight = 1;
+	h.constraint = MR_CONSTRAINT_BALL;
+	mr_recipe_fill_tags(&h, FIXTURE_SET(EPOCHS) | FIXTURE_SET(TAG_WEIGHT) | FIXTURE_SET(CONSTRAINT) | FIXTURE_SET(TOWER), &x, &posts);
+	ok(h.epochs == 33 && h.tag_weight == 1 && h.constraint == MR_CONSTRAINT_BALL && h.tower == MR_TOWER_POOLED, "what is given stays");
+	memset(&h, 0, sizeof(h));
+	h.propagation = 0.5;
+	mr_recipe_fill_tags(&h, FIXTURE_SET(PROPAGATION), &x, &posts);
+	ok(mr_recipe_conflict(&h) != NULL, "refused: propagation with tags");
+	memset(&h, 0, sizeof(h));
+	h.preset = MR_PRESET_TRIPLET;
+	mr_recipe_fill_tags(&h, 0, &x, &posts);
+	ok(mr_recipe_conflict(&h) != NULL, "refused: a hinge loss with tags");
+	free(x.user_start);
+}
+
 int
 main(void)
 {
 	test_presets();
 	test_default();
 	test_conflicts();
+	test_tags();
 	return unit_done();
 }

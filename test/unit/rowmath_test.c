@@ -72,6 +72,150 @@ test_products(const MrRowMath *math)
 	unit_cases(math->name);
 }
 
+/* gather_axpy, scatter_axpy, multiply: padded rows, at odd addresses, any number of them. */
+static void
+test_gathers(const MrRowMath *math)
+{
+	static float base[40 * LONGEST];
+	float		block[LONGEST + 1];
+	float	   *y = block + 1;
+	float		was[LONGEST];
+	float		factors[25];
+	int32_t		ids[25];
+
+	for (int n = MR_ROW_PAD; n <= 288; n += MR_ROW_PAD)
+		for (int count = 0; count <= 25; count++)
+		{
+			bool		good = true;
+
+			fill(base, 40 * n, 1);
+			fill(was, n, 1);
+			fill(factors, count, 1);
+			memcpy(y, was, n * sizeof(float));
+			y[n] = 12345;
+			for (int i = 0; i < count; i++)
+				ids[i] = (int32_t) mr_rng_below(&rng, 40);
+			math->gather_axpy(y, base, n, ids, factors, count);
+			for (int k = 0; k < n; k++)
+			{
+				double		want = was[k];
+
+				for (int i = 0; i < count; i++)
+					want += (double) factors[i] * base[ids[i] * n + k];
+				good = good && fabs(y[k] - want) < 2e-5;
+			}
+			unit_case(good && y[n] == 12345, "%d rows of %d", count, n);
+			{
+				static float moved[40 * LONGEST];
+
+				memcpy(moved, base, 40 * n * sizeof(float));
+				math->scatter_axpy(moved, n, ids, factors, count, was);
+				for (int row = 0; row < 40; row++)
+					for (int k = 0; k < n; k++)
+					{
+						double		want = base[row * n + k];
+
+						for (int i = 0; i < count; i++)
+							want += ids[i] == row ? (double) factors[i] * was[k] : 0;
+						good = good && fabs(moved[row * n + k] - want) < 2e-5;
+					}
+				unit_case(good, "%d rows of %d, scattered", count, n);
+			}
+			memcpy(y, was, n * sizeof(float));
+			math->multiply(y, base, n);
+			for (int k = 0; k < n; k++)
+				good = good && y[k] == was[k] * base[k];
+			unit_case(good && y[n] == 12345, "product of %d", n);
+		}
+	for (int n = MR_ROW_PAD; n <= 288; n += MR_ROW_PAD)
+	{
+		uint16_t	random[LONGEST];
+		float		slope[LONGEST];
+		bool		good = true;
+
+		fill(was, n, 1);
+		fill(base, n, 1);
+		memcpy(y, was, n * sizeof(float));
+		memcpy(slope, base, n * sizeof(float));
+		y[n] = slope[n] = 12345;
+		for (int k = 0; k < n; k++)
+			random[k] = (uint16_t) (k % 5 == 0 ? 40000 : k % 5 == 1 ? 39999 : mr_rng_next(&rng));
+		math->drop(y, slope, random, 40000, 1.5f, n);
+		for (int k = 0; k < n; k++)
+			good = good && y[k] == (random[k] >= 40000 ? 1.5f * was[k] : 0) &&
+				slope[k] == (random[k] >= 40000 ? 1.5f * base[k] : 0);
+		math->drop(was, NULL, random, 40000, 1.5f, n);
+		unit_case(good && y[n] == 12345 && slope[n] == 12345 && memcmp(was, y, n * sizeof(float)) == 0, "drop of %d", n);
+	}
+	unit_cases("weighted sums of rows, products, dropout");
+}
+
+/* The double precision forms of the activations and their slopes. */
+static void
+want_activation(int which, double x, double *value, double *slope)
+{
+	double		u = sqrt(2 / M_PI) * (x + 0.044715 * x * x * x);
+	double		t = tanh(which == 1 ? x : u);
+
+	*value = which == 0 ? fmax(x, 0) : which == 1 ? t : 0.5 * x * (1 + t);
+	*slope = which == 0 ? x > 0 : which == 1 ? 1 - t * t :
+		0.5 * (1 + t) + (fabs(x) > 30 ? 0 : 0.5 * x * (1 - t * t) * sqrt(2 / M_PI) * (1 + 3 * 0.044715 * x * x));
+}
+
+static void
+test_activations(const MrRowMath *math)
+{
+	static const float special[16] = {0, 1e-30f, -1e-30f, 1e-4f, -1e-4f, 0.625f, -0.625f, 9.5f, -9.5f, 9.6f, -20, 50, -100,
+	1e10f, -3e38f, 3e38f};
+	static const char *const names[3] = {"relu", "tanh", "gelu"};
+
+	for (int which = 0; which < 3; which++)
+	{
+		void		(*function) (float *, float *, size_t) = which == 0 ? math->relu : which == 1 ? math->tanh : math->gelu;
+		double		worst = 0;
+		double		worst_slope = 0;
+
+		for (int round = 0; round < 2000; round++)
+		{
+			float		x[17];
+			float		h[17];
+			float		slope[17];
+
+			fill(x, 16, round % 2 ? 1 : 8);
+			if (round == 0)
+				memcpy(x, special, sizeof(special));
+			memcpy(h, x, sizeof(h));
+			h[16] = slope[16] = 12345;
+			function(h, slope, 16);
+			for (int i = 0; i < 16; i++)
+			{
+				double		value;
+				double		steep;
+
+				want_activation(which, x[i], &value, &steep);
+				worst = fmax(worst, fabs(h[i] - value) / fmax(which == 2 ? fabs(x[i]) : 1, 1));
+				worst_slope = fmax(worst_slope, fabs(slope[i] - steep));
+				unit_case(isfinite(h[i]) && isfinite(slope[i]), "%s of %g", names[which], x[i]);
+				/* the digits of small numbers are kept */
+				unit_case(fabs(x[i]) > 0.1 || fabs(h[i] - value) <= 1e-6 * fabs(x[i]), "%s of %g", names[which], x[i]);
+			}
+			unit_case(h[16] == 12345 && slope[16] == 12345, "%s writes behind", names[which]);
+			function(x, NULL, 16);
+			unit_case(memcmp(x, h, 16 * sizeof(float)) == 0, "%s without slope", names[which]);
+		}
+		unit_cases(names[which]);
+		ok(worst < 1e-6 && worst_slope < 1e-6, "%s: %s and its slope within 1e-6 (worst %.2g, %.2g)",
+		   math->name, names[which], worst, worst_slope);
+		{
+			float		odd[16] = {NAN, INFINITY, -INFINITY};
+
+			function(odd, NULL, 16);
+			ok(isnan(odd[0]) && (which == 1 ? odd[1] == 1 && odd[2] == -1 : odd[1] == INFINITY),
+			   "%s: %s does not hide what is not a number", math->name, names[which]);
+		}
+	}
+}
+
 static void
 test_exp(const MrRowMath *math)
 {
@@ -214,6 +358,8 @@ main(void)
 	for (int i = 0; (math = mr_rowmath_variant(i)) != NULL; i++)
 	{
 		test_products(math);
+		test_gathers(math);
+		test_activations(math);
 		test_exp(math);
 		test_max(math);
 		test_inverse_density(math);

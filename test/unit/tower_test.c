@@ -35,11 +35,26 @@ static void
 test_form(void)
 {
 	static const uint8_t want[MR_TOWER_BYTES] = {'M', 'R', 't', 'w', 1, 0, 1, 3, 0x40, 1, 0, 0, 0, 0, 0, 0};
+	static const uint8_t with_tags[MR_TOWER_BYTES] = {'M', 'R', 't', 'w', 2, 0, 1, 11, 0x40, 1, 0, 0, 0, 0, 0x40, 0x3f};
 	MrTower		tower = {MR_TOWER_FREE, true, true, false, 320};
+	MrTower		back;
 	uint8_t		bytes[MR_TOWER_BYTES];
 
 	mr_tower_write(&tower, bytes);
 	ok(memcmp(bytes, want, sizeof(want)) == 0, "the stored form is the one of the comment");
+	/* with tags: format 2, flag 8, 0.75 = 0x3f400000 */
+	tower.has_tags = true;
+	tower.user_weight = 0.75f;
+	mr_tower_write(&tower, bytes);
+	ok(memcmp(bytes, with_tags, sizeof(with_tags)) == 0, "and so is the one with tags");
+	ok(mr_tower_read(&back, bytes, sizeof(bytes)) && back.has_tags && back.user_weight == 0.75f && back.dimensions == 320,
+	   "which is read back");
+	bytes[15] = 0x40;
+	ok(!mr_tower_read(&back, bytes, sizeof(bytes)), "a weight above 1 is refused");
+	bytes[15] = 0x7f;
+	bytes[14] = 0xc0;
+	ok(!mr_tower_read(&back, bytes, sizeof(bytes)), "so is NaN");
+	ok(mr_tower_read(&back, want, sizeof(want)) && !back.has_tags, "the form without tags has none");
 }
 
 static void

@@ -34,6 +34,7 @@ static const Setting settings[] = {
 	{"cml_released", {.preset = MR_PRESET_CML_RELEASED}, 0},
 	{"two_stage", {.preset = MR_PRESET_TWO_STAGE, .candidates = 70}, FIXTURE_SET(CANDIDATES)},
 	{"triplet", {.preset = MR_PRESET_TRIPLET}, 0},
+	{"dual_tower", {.preset = MR_PRESET_DUAL_TOWER}, 0},
 	{"triplet, popular, sgd", {.loss = MR_LOSS_TRIPLET, .sampling = MR_SAMPLING_POPULARITY, .optimizer = MR_OPTIMIZER_SGD,
 		.learning_rate = 0.01}, FIXTURE_SET(LOSS) | FIXTURE_SET(SAMPLING) | FIXTURE_SET(OPTIMIZER) | FIXTURE_SET(LEARNING_RATE)},
 };
@@ -359,19 +360,19 @@ test_bytes(void)
 
 	fixture_matrix(&x, 20, 30, 0.3, false, 4);
 	fill_hyper(&settings[0], 16, &x, &hyper);
-	bytes = mr_trainer_bytes(&hyper, &x);
+	bytes = mr_trainer_bytes(&hyper, &x, NULL);
 	memory = malloc(bytes + 7);
-	ok(mr_trainer_init(memory, bytes - 1, &hyper, &x, &status) == NULL && status == MR_OUT_OF_MEMORY, "a byte too few is refused");
-	ok(mr_trainer_init(memory + 7, bytes, &hyper, &x, &status) != NULL, "the memory may start at an odd address");
+	ok(mr_trainer_init(memory, bytes - 1, &hyper, &x, NULL, &status) == NULL && status == MR_OUT_OF_MEMORY, "a byte too few is refused");
+	ok(mr_trainer_init(memory + 7, bytes, &hyper, &x, NULL, &status) != NULL, "the memory may start at an odd address");
 	free(memory);
 	hyper.sampling = MR_SAMPLING_UNIFORM;
 	hyper.negatives = INT32_MAX;
-	ok(mr_trainer_bytes(&hyper, &x) > (size_t) INT32_MAX * 16 * sizeof(float), "huge counts do not wrap around");
+	ok(mr_trainer_bytes(&hyper, &x, NULL) > (size_t) INT32_MAX * 16 * sizeof(float), "huge counts do not wrap around");
 	x.n_items = INT32_MAX;
 	x.n_pairs = x.user_start[20];
 	hyper.sampling = MR_SAMPLING_FULL;
 	hyper.dimensions = 16000;
-	ok(mr_trainer_bytes(&hyper, &x) > (size_t) INT32_MAX * 16000 * 4, "two thousand million items of 16,000 coordinates");
+	ok(mr_trainer_bytes(&hyper, &x, NULL) > (size_t) INT32_MAX * 16000 * 4, "two thousand million items of 16,000 coordinates");
 	fixture_free_matrix(&x);
 }
 
