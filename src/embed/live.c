@@ -15,23 +15,22 @@
 #include "embed/live.h"
 #include "math/gemm.h"
 
-/* The user's row; false if it is not there, and then one without features. */
-static bool
-read_features(MrSideEmbedder *e, Oid relation, const MrLiveUser *user, MrFeatures *row)
+typedef struct FeatureRequest
 {
+	Oid			relation;
+	const MrLiveUser *user;
+	MrFeatures	row;			/* without features if there is none */
 	bool		found;
+} FeatureRequest;
 
-	e->pinned++;				/* a view or a policy of the relation may run our functions */
-	PG_TRY();
-	{
-		found = mr_feature_row_of_key(e->encoder, relation, user->type, user->equals, user->id, row);
-	}
-	PG_FINALLY();
-	{
-		e->pinned--;
-	}
-	PG_END_TRY();
-	return found;
+static void
+read_features(MrSideEmbedder *e, void *arg)
+{
+	FeatureRequest *request = arg;
+	const MrLiveUser *user = request->user;
+
+	request->found = mr_feature_row_of_key(e->encoder, request->relation, user->type, user->equals, user->id,
+										   &request->row);
 }
 
 /*
@@ -47,8 +46,8 @@ mr_live_point(const MrModel *model, const MrVersion *version, const MrLiveUser *
 			  float *point)
 {
 	Oid			relation = mr_feature_relation(model, MR_SIDE_USER);
+	FeatureRequest request = {relation, user};
 	MrSideEmbedder *e;
-	MrFeatures	row;
 
 	if (!OidIsValid(relation))
 		return MR_LIVE_NO_TOWER;
@@ -59,11 +58,15 @@ mr_live_point(const MrModel *model, const MrVersion *version, const MrLiveUser *
 	if (e == NULL || (user == NULL && e->shape.combination == MR_COMBINE_FEATURES))
 		return MR_LIVE_NO_TOWER;
 	if (user == NULL)
-		mr_feature_row_empty(e->encoder, &row);
+		mr_feature_row_empty(e->encoder, &request.row);
 	else if (!mr_feature_readable(e->encoder, relation, user->type))
 		return MR_LIVE_UNREADABLE;
-	else if (!read_features(e, relation, user, &row) && history == NULL)
-		return MR_LIVE_NO_FEATURES;
-	mr_embedder_point(e->embedder, &row, 0, history, point);
+	else
+	{
+		mr_side_embedder_use(e, read_features, &request);
+		if (!request.found && history == NULL)
+			return MR_LIVE_NO_FEATURES;
+	}
+	mr_embedder_point(e->embedder, &request.row, 0, history, point);
 	return MR_LIVE_POINT;
 }

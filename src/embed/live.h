@@ -19,7 +19,7 @@ typedef struct MrLiveUser
 typedef enum MrLiveOutcome
 {
 	MR_LIVE_NO_TOWER,			/* nothing to add to the history */
-	MR_LIVE_UNREADABLE,			/* the features cannot be read by the caller */
+	MR_LIVE_UNREADABLE,			/* the features cannot be read by the caller, or OpenBLAS is not there */
 	MR_LIVE_NO_FEATURES,		/* the user has no row, and no history was given */
 	MR_LIVE_POINT				/* the point was made */
 } MrLiveOutcome;

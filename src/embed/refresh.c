@@ -25,7 +25,6 @@ typedef struct Refresh
 {
 	const MrModel *model;
 	MrSideEmbedder *e;
-	Oid			key_type;
 	SPIPlanPtr	insert;
 	int64		added;
 } Refresh;
@@ -68,8 +67,7 @@ mr_embed_missing(const MrModel *model, MrSide side, MrSideEmbedder *e, Oid relat
 	char	   *condition = psprintf("NOT EXISTS (SELECT FROM %s v WHERE v.%s %s t.%s)",
 									 mr_relation_sql(table), column, mr_equality_sql(type), key);
 
-	refresh.key_type = getBaseType(type);
-	types[0] = refresh.key_type;
+	types[0] = getBaseType(type);
 	types[1] = mr_embedding_type();
 	refresh.insert = SPI_prepare(psprintf("INSERT INTO %s (%s, embedding, interactions) VALUES ($1, $2, NULL)"
 										  " ON CONFLICT DO NOTHING", mr_relation_sql(table), column), 2, types);

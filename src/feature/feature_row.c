@@ -140,9 +140,11 @@ static char *
 json_query(const MrEncoder *encoder)
 {
 	StringInfoData text;
+	StringInfoData oids;
 	const char *comma = "";
 
 	initStringInfo(&text);
+	initStringInfo(&oids);
 	appendStringInfoString(&text, "SELECT NULL::pg_catalog.text");
 	for (int i = 0; i < encoder->n; i++)
 		if (encoder->columns[i].use == MR_COLUMN_USED)
@@ -151,15 +153,13 @@ json_query(const MrEncoder *encoder)
 	for (int i = 0; i < encoder->n; i++)
 		if (encoder->columns[i].use == MR_COLUMN_USED)
 		{
-			appendStringInfo(&text, "%s%s %s", comma, quote_identifier(encoder->columns[i].name),
-							 mr_type_sql(type_of(&encoder->columns[i])));
+			Oid			type = type_of(&encoder->columns[i]);
+
+			appendStringInfo(&text, "%s%s %s", comma, quote_identifier(encoder->columns[i].name), mr_type_sql(type));
+			appendStringInfo(&oids, " %u", type);
 			comma = ", ";
 		}
-	appendStringInfoString(&text, ") /*");
-	for (int i = 0; i < encoder->n; i++)
-		if (encoder->columns[i].use == MR_COLUMN_USED)
-			appendStringInfo(&text, " %u", type_of(&encoder->columns[i]));
-	appendStringInfoString(&text, " */");
+	appendStringInfo(&text, ") /*%s */", oids.data);
 	return text.data;
 }
 

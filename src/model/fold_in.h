@@ -26,7 +26,6 @@
  * coordinate:  + c / (2 n s^2) |u - a|^2, c < 1.  Hinges have no scale on which the two
  * could be added, and go without.
  *
- *
  *	cml			D = d^2, triplet D = d
  *	each draw	r = w (triplet)
  *	nearest		r_j = (1 - W_<j)^U - (1 - W_<=j)^U is the chance that j is the nearest of U
@@ -37,7 +36,8 @@
  *	w			of the sampler: uniform, or ~ count^exponent.  Two-stage: that of its first
  *				stage; the second, which looks for negatives like the positive, is left out.
  *
- * The user is then a free point under the version's constraint, whatever the tower.
+ * The user is then a free point under the version's constraint, whatever the tower;
+ * only the first step makes a pooled tower's user of length 1 in any case.
  */
 #ifndef MR_FOLD_IN_H
 #define MR_FOLD_IN_H
@@ -83,7 +83,8 @@ typedef struct MrFoldIn
 extern int32_t mr_fold_in_sample_size(const MrHyper *hyper, int32_t n_items);
 extern size_t mr_fold_in_bytes(const MrHyper *hyper, int32_t n_items);
 extern size_t mr_fold_in_write(const MrHyper *hyper, const int32_t *item_count, int32_t n_items, const float *items,
-							   int32_t n_users, const float *users, uint8_t *bytes);
+							   int32_t n_users, const float *users, uint8_t *bytes,
+							   MrPoll poll, void *arg);
 extern size_t mr_fold_in_memory(const uint8_t *bytes, size_t n);
 extern MrFoldIn *mr_fold_in_read(void *memory, const uint8_t *bytes, size_t n);
 

@@ -31,6 +31,7 @@
 #include <string.h>
 
 #include "math/rowmath.h"
+#include "metricrec.h"
 #include "model/fold_in.h"
 #include "model/points.h"
 
@@ -41,7 +42,10 @@
 #define FLAG_RANK 4
 #define FLAG_POOLED 8
 #define ALIGNMENT 64
-#define MAX_DIMENSIONS 16000
+
+/* Users between two polls. */
+#define POLL_USERS 4096
+
 #define POPULARITY_EXPONENT 0.75
 
 /* Less is a single user, or users who are all the same: nothing is known of others. */
@@ -255,12 +259,14 @@ write_head(const MrHyper *hyper, int32_t n_items, int32_t n, uint8_t *bytes)
 
 /*
  * The mean of the users, into its place behind the head; 1 / their variance of a
- * coordinate.  Users without a point, all zeroes, do not count.
+ * coordinate, or -1 if poll() said stop.  Users without a point, all zeroes, do not
+ * count.
  */
 static double
-write_mean(int32_t n_users, const float *users, int32_t dimensions, int32_t width, uint8_t *to)
+write_mean(int32_t n_users, const float *users, int32_t dimensions, int32_t width, uint8_t *to,
+		   MrPoll poll, void *arg)
 {
-	double		sum[MAX_DIMENSIONS] = {0};
+	double		sum[MR_MAX_DIMENSIONS] = {0};
 	double		squares = 0;
 	double		square_of_mean = 0;
 	double		variance;
@@ -270,10 +276,15 @@ write_mean(int32_t n_users, const float *users, int32_t dimensions, int32_t widt
 	{
 		double		square = 0;
 
+		if (poll && u % POLL_USERS == 0 && poll(arg))
+			return -1;
 		for (int32_t k = 0; k < width; k++)
-			square += (double) users[(size_t) u * dimensions + k] * users[(size_t) u * dimensions + k];
-		for (int32_t k = 0; k < width; k++)
-			sum[k] += users[(size_t) u * dimensions + k];
+		{
+			double		x = users[(size_t) u * dimensions + k];
+
+			square += x * x;
+			sum[k] += x;
+		}
 		squares += square;
 		n += square > 0;
 	}
@@ -292,11 +303,11 @@ write_mean(int32_t n_users, const float *users, int32_t dimensions, int32_t widt
  * Draws the sample from the stored points items [n_items][dimensions], of which
  * item_count [n_items] says how often they are liked, and writes it, with what the
  * prior needs of users [n_users][dimensions].  Returns the bytes written, at most
- * mr_fold_in_bytes().
+ * mr_fold_in_bytes(); 0 if poll(), which may be NULL, said stop.
  */
 size_t
 mr_fold_in_write(const MrHyper *hyper, const int32_t *item_count, int32_t n_items, const float *items,
-				 int32_t n_users, const float *users, uint8_t *bytes)
+				 int32_t n_users, const float *users, uint8_t *bytes, MrPoll poll, void *arg)
 {
 	bool		softmax = hyper->loss == MR_LOSS_SOFTMAX;
 	int32_t		width = hyper->dimensions - (softmax && hyper->item_bias ? 1 : 0);
@@ -310,7 +321,9 @@ mr_fold_in_write(const MrHyper *hyper, const int32_t *item_count, int32_t n_item
 	if (hyper->loss != MR_LOSS_SOFTMAX)
 		normalise(weight, n);
 	write_head(hyper, n_items, n, bytes);
-	prior = write_mean(n_users, users, hyper->dimensions, width, bytes + HEAD_BYTES);
+	prior = write_mean(n_users, users, hyper->dimensions, width, bytes + HEAD_BYTES, poll, arg);
+	if (prior < 0)
+		return 0;
 	write_double(bytes + 48, softmax ? prior : 0);
 	for (int32_t j = 0; j < n; j++, to += 4)
 		write_float(to, weight[j]);
@@ -347,7 +360,7 @@ read_head(const uint8_t *bytes, size_t n, MrFoldIn *f)
 	f->margin = read_double(bytes + 40);
 	f->prior = read_double(bytes + 48);
 	if (flags & ~(uint32_t) (FLAG_BIAS | FLAG_NEAREST | FLAG_RANK | FLAG_POOLED) || f->dimensions < 1 ||
-		f->dimensions > MAX_DIMENSIONS || f->n < 1 || f->n > MR_FOLD_IN_ITEMS || f->draws < 1 || f->n_items < f->n ||
+		f->dimensions > MR_MAX_DIMENSIONS || f->n < 1 || f->n > MR_FOLD_IN_ITEMS || f->draws < 1 || f->n_items < f->n ||
 		!isfinite(f->temperature) || !isfinite(f->margin) ||
 		!isfinite(f->prior) || f->prior < 0 || (f->loss == MR_LOSS_SOFTMAX && f->temperature <= 0))
 		return false;

@@ -101,8 +101,8 @@ mr_tower_read(MrTower *tower, const uint8_t *bytes, size_t n)
 
 /*
  * The point whose nearest tags a user may give an item.  user NULL: anybody, the
- * item's own point.  All points [dimensions]; false, and a query of zeroes, if on
- * the sphere the two cancel out.
+ * item's own point, and so if on the sphere the two cancel out.  All points
+ * [dimensions]; false, and a query of zeroes, if the item has no direction either.
  */
 bool
 mr_tower_tag_query(const MrTower *tower, const float *user, const float *item, float *query)
@@ -121,6 +121,8 @@ mr_tower_tag_query(const MrTower *tower, const float *user, const float *item, f
 	}
 	if (tower->sphere)
 		inverse = square > 0 && isfinite(square) ? 1 / sqrt(square) : 0;
+	if (inverse == 0 && user)
+		return mr_tower_tag_query(tower, NULL, item, query);
 	for (int32_t i = 0; i < width; i++)
 		query[i] = (float) (query[i] * inverse);
 	if (tower->item_bias)

@@ -56,9 +56,7 @@ midpoint(MrQuery *query, Datum item)
 		user = query->point->x;
 	}
 	point = mr_embedding_create(tower->dimensions);
-	/* two opposite points have no midpoint: then the item alone */
-	if (!mr_tower_tag_query(tower, user, item_point->x, point->x))
-		(void) mr_tower_tag_query(tower, NULL, item_point->x, point->x);
+	(void) mr_tower_tag_query(tower, user, item_point->x, point->x);
 	query->point = point;
 }
 

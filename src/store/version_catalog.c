@@ -368,7 +368,6 @@ visit_versions(Relation rel, HeapTuple tuple, void *arg)
 {
 	List	  **versions = arg;
 	bool		isnull;
-
 	bool		any = false;
 
 	for (int side = 0; side < MR_SIDES; side++)

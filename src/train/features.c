@@ -8,14 +8,8 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "embed/embed.h"
 #include "train/train.h"
-
-/* The model's feature table of one side, or InvalidOid. */
-static Oid
-feature_relation(const MrModel *model, MrSide side)
-{
-	return side == MR_SIDE_USER ? model->user_features : model->item_features;
-}
 
 /* A combination that needs features is an error without a table of them. */
 static void
@@ -25,7 +19,7 @@ check_combination(const MrRun *run, MrSide side)
 		: run->options.hyper.item_combination;
 	int			field = side == MR_SIDE_USER ? MR_HYPER_USER_COMBINATION : MR_HYPER_ITEM_COMBINATION;
 
-	if (OidIsValid(feature_relation(run->model, side)) || !mr_option_is_set(&run->options, field) ||
+	if (OidIsValid(mr_feature_relation(run->model, side)) || !mr_option_is_set(&run->options, field) ||
 		combination == MR_COMBINE_ID)
 		return;
 	ereport(ERROR,
@@ -44,7 +38,7 @@ read_side(MrRun *run, MrSide side)
 	Size		held = MemoryContextMemAllocated(run->context, true);
 
 	check_combination(run, side);
-	source.relation = feature_relation(model, side);
+	source.relation = mr_feature_relation(model, side);
 	if (!OidIsValid(source.relation))
 		return;
 	if (get_rel_name(source.relation) == NULL)

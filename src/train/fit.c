@@ -9,9 +9,9 @@
  *										train each candidate without those, rank them;
  *										the better by ndcg@10 (free: by 5 per cent) is
  *										trained again on everything
+ *										(refit => false: its points are the version)
  *	features							one training more without them on the split,
  *										for the comparison in the version's metrics
- *										(refit => false: its points are the version)
  */
 #include "postgres.h"
 
@@ -355,6 +355,19 @@ run_fit(MrRun *run, Fit *fit)
 
 /* ---- the choice ---- */
 
+/* A candidate that is not taken. */
+static void
+free_fit(Fit *fit)
+{
+	free_points(&fit->points);
+	for (int side = 0; side < lengthof(fit->output); side++)
+		if (fit->output[side].tower)
+		{
+			pfree(fit->output[side].tower);
+			pfree(fit->output[side].points);
+		}
+}
+
 /* Is the candidate worth more than what is best so far? */
 static bool
 is_better(const Fit *candidate, const Fit *best)
@@ -391,11 +404,11 @@ choose_by_validation(MrRun *run, const MrHoldout *holdout, bool towers, Fit *bes
 		if (is_better(&fit, best))
 		{
 			if (best->points.items)
-				free_points(&best->points);
+				free_fit(best);
 			*best = fit;
 		}
 		else
-			free_points(&fit.points);
+			free_fit(&fit);
 	}
 }
 
@@ -409,7 +422,8 @@ validate_plain(MrRun *run, const MrHoldout *holdout, const Fit *best)
 	MrInteractions plain = holdout->train;
 	Fit			fit = {0};
 
-	if (plain.user_features == NULL && plain.item_features == NULL)
+	if ((plain.user_features == NULL || best->hyper.user_combination == MR_COMBINE_ID) &&
+		(plain.item_features == NULL || best->hyper.item_combination == MR_COMBINE_ID))
 		return;
 	plain.user_features = plain.item_features = NULL;
 	fit.stage = "validate without features";

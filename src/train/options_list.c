@@ -11,10 +11,8 @@
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 
+#include "model/net.h"
 #include "train/options.h"
-
-/* Of a hidden layer. */
-#define MAX_WIDTH 16384
 
 static void
 bad_width(const char *name, const char *value)
@@ -22,7 +20,7 @@ bad_width(const char *name, const char *value)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("value %s is out of range for \"%s\"", value, name),
-			 errdetail("Valid values are from %d to %d.", 1, MAX_WIDTH)));
+			 errdetail("Valid values are from %d to %d.", 1, MR_NET_MAX_WIDTH)));
 }
 
 /* hidden_layers, checked, as a JSON array. */
@@ -43,7 +41,7 @@ mr_widths_to_json(const char *name, ArrayType *array)
 	appendStringInfoChar(&json, '[');
 	for (int i = 0; i < n; i++)
 	{
-		if (nulls[i] || DatumGetInt32(widths[i]) < 1 || DatumGetInt32(widths[i]) > MAX_WIDTH)
+		if (nulls[i] || DatumGetInt32(widths[i]) < 1 || DatumGetInt32(widths[i]) > MR_NET_MAX_WIDTH)
 			bad_width(name, nulls[i] ? "null" : psprintf("%d", DatumGetInt32(widths[i])));
 		appendStringInfo(&json, "%s%d", i ? ", " : "", DatumGetInt32(widths[i]));
 	}
@@ -105,7 +103,7 @@ mr_widths_read(const char *name, MrHyper *hyper, const char *text)
 		double		width = value.type == jbvNumeric
 			? DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(value.val.numeric))) : 0;
 
-		if (!(width >= 1 && width <= MAX_WIDTH) || hyper->n_hidden == MR_MAX_HIDDEN)
+		if (!(width >= 1 && width <= MR_NET_MAX_WIDTH) || hyper->n_hidden == MR_MAX_HIDDEN)
 			bad_width(name, text);
 		hyper->hidden[hyper->n_hidden++] = (int32) width;
 	}

@@ -255,6 +255,7 @@ record_fold_in(MrRun *run)
 	int32	   *counts = MemoryContextAllocExtended(run->context, mul_size(sizeof(int32), x->n_items),
 													MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	uint8	   *bytes = allocate_huge(run, mr_fold_in_bytes(&run->hyper, x->n_items));
+	Size		size;
 
 	for (int64 p = 0; p < x->n_pairs; p++)
 	{
@@ -262,8 +263,11 @@ record_fold_in(MrRun *run)
 			CHECK_FOR_INTERRUPTS();
 		counts[x->items[p]]++;
 	}
-	mr_component_write(run->model->id, run->version, MR_COMPONENT_FOLD_IN, bytes,
-					   mr_fold_in_write(&run->hyper, counts, x->n_items, run->items, x->n_users, run->users, bytes));
+	size = mr_fold_in_write(&run->hyper, counts, x->n_items, run->items, x->n_users, run->users, bytes,
+							mr_run_poll, run);
+	if (size == 0)
+		mr_run_check_status(run, MR_STOPPED);
+	mr_component_write(run->model->id, run->version, MR_COMPONENT_FOLD_IN, bytes, size);
 	pfree(bytes);
 	pfree(counts);
 }

@@ -26,7 +26,10 @@ mr_validate_tags_bytes(const MrHyper *hyper, const MrPosts *posts, int64 n_held)
 {
 	MrRankInput in = input_of(hyper->dimensions, &posts->lists);
 
-	return add_size(mr_rank_bytes(&in), mul_size(mul_size(sizeof(float), hyper->dimensions), n_held));
+	Size		bytes = add_size(mr_rank_bytes(&in), mr_metrics_bytes(&in));
+
+	bytes = add_size(bytes, mul_size(sizeof(int32), posts->lists.n_pairs));	/* ranks */
+	return add_size(bytes, mul_size(mul_size(sizeof(float), hyper->dimensions), n_held));
 }
 
 /* The points from which posts ask for their tags, [n_posts][dimensions]. */

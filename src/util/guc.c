@@ -43,8 +43,8 @@ mr_guc_init(void)
 							 PGC_USERSET, 0,
 							 NULL, NULL, NULL);
 	DefineCustomIntVariable("metricrec.fold_in_steps",
-							"Sets how many gradient steps recommend_for_items() takes from the mean of the items.",
-							"With the softmax loss the first counts the mean of the trained users in.  0 takes the mean of the items as it is, -1 what is best for the version's user tower.",
+							"Sets how many steps fold in a set of items, or a user who was not trained.",
+							"With the softmax loss the first counts the mean of the trained users in, the others are gradient steps.  0 takes the mean of the items as it is, -1 what is best for the version's user tower.",
 							&mr_fold_in_steps,
 							-1, -1, 1000,
 							PGC_USERSET, 0,

@@ -204,8 +204,8 @@ run(const Case *c)
 	fixture_matrix(&x, 12, 17, 0.3, c->weighted, 5);
 	if (c->features)
 	{
-		fixture_features(&features[0], 12, 5, 2, 6);
-		fixture_features(&features[1], 17 + 3, 7, 3, 7);
+		features_fixture(&features[0], 12, 5, 2, 0.5, 6);
+		features_fixture(&features[1], 17 + 3, 7, 3, 0.5, 7);
 		x.user_features = &features[0];
 		x.item_features = &features[1];
 	}
@@ -224,7 +224,7 @@ run(const Case *c)
 		check(c, &hyper, &x, BIAS, "biases");
 	fixture_free_matrix(&x);
 	for (int side = 0; c->features && side < 2; side++)
-		fixture_free_features(&features[side]);
+		features_fixture_free(&features[side]);
 }
 
 #define COMMON .optimizer = MR_OPTIMIZER_SGD, .batch_size = 100000, .dimensions = 6

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "features_fixture.h"
 #include "model/trainer_state.h"
 #include "unit.h"
 
@@ -69,42 +70,6 @@ fixture_free_matrix(MrInteractions *x)
 }
 
 /*
- * Random features of n_rows rows: up to 4 of the sparse columns, all of the dense
- * ones; one row in eight has none.
- */
-__attribute__((unused))
-static void
-fixture_features(MrFeatures *f, int32_t n_rows, int32_t n_sparse, int32_t n_dense, uint64_t seed)
-{
-	MrRng		rng;
-	int64_t		n = 0;
-
-	mr_rng_seed(&rng, seed);
-	memset(f, 0, sizeof(*f));
-	f->n_rows = n_rows;
-	f->n_sparse = n_sparse;
-	f->n_dense = n_dense;
-	f->start = calloc(n_rows + 1, sizeof(int64_t));
-	f->column = calloc((size_t) n_rows * n_sparse + 1, sizeof(int32_t));
-	f->value = calloc((size_t) n_rows * n_sparse + 1, sizeof(float));
-	f->dense = n_dense > 0 ? calloc((size_t) n_rows * n_dense, sizeof(float)) : NULL;
-	f->is_present = calloc(n_rows, 1);
-	for (int32_t row = 0; row < n_rows; row++)
-	{
-		f->is_present[row] = row % 8 != 3;
-		for (int32_t c = 0; c < n_sparse && f->is_present[row]; c++)
-			if (mr_rng_uniform(&rng) < 3.0 / n_sparse)
-			{
-				f->column[n] = c;
-				f->value[n++] = (float) mr_rng_normal(&rng);
-			}
-		for (int32_t k = 0; k < n_dense && f->is_present[row]; k++)
-			f->dense[(size_t) row * n_dense + k] = (float) mr_rng_normal(&rng);
-		f->start[row + 1] = n;
-	}
-}
-
-/*
  * Random posts on a matrix: most pairs have some of the tags, each at least one.
  */
 __attribute__((unused))
@@ -136,17 +101,6 @@ fixture_posts(MrPosts *posts, const MrInteractions *x, int32_t n_tags, uint64_t 
 			lists->user_start[++posts->n_posts] = lists->n_pairs;
 		}
 	lists->n_users = posts->n_posts;
-}
-
-__attribute__((unused))
-static void
-fixture_free_features(MrFeatures *f)
-{
-	free(f->start);
-	free(f->column);
-	free(f->value);
-	free(f->dense);
-	free(f->is_present);
 }
 
 __attribute__((unused))

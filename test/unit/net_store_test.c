@@ -15,7 +15,7 @@ put_32(uint8_t *to, uint32_t x)
 }
 
 /*
- * The form must never change.  One column, no point, relu, one hidden unit, one
+ * The form must never change.  One column, no point, gelu, one hidden unit, one
  * coordinate: 24 + 4 bytes, then W_s = 1, b_1 = -2, W_2 = 0.5, b_2 = 0.
  */
 static void
