@@ -10,6 +10,7 @@
  *												if there may be posts
  *		bytes = mr_trainer_bytes(&hyper, &x, posts)	check against the limit
  *		t = mr_trainer_init(memory, bytes, &hyper, &x, posts)
+ *		mr_trainer_set_start(t, &start, ...)	or else the points begin at random
  *		while (epoch < hyper.epochs)
  *			status = mr_trainer_epoch(t, poll, arg, &result)
  *		mr_trainer_export(t, users, items), mr_trainer_export_tags(t, tags)
@@ -164,6 +165,19 @@ typedef struct MrEpochResult
 
 typedef struct MrTrainer MrTrainer;
 
+/*
+ * Points to begin with, in place of random ones, in the stored form of
+ * mr_trainer_export() and of the trainer's dimensions and item_bias; see start.c.
+ */
+typedef struct MrStart
+{
+	const float *users;			/* [n_users][dimensions], or NULL: all at random */
+	const float *items;			/* [n_items][dimensions], or NULL */
+	const uint8_t *has_user;	/* [n_users], 0 = this row begins at random; NULL: all have a start */
+	const uint8_t *has_item;	/* [n_items] */
+	float		new_item;		/* mr_trainer_new_item_bias() of the training that made the points; 0: not known */
+} MrStart;
+
 /* recipe.c */
 extern void mr_recipe_fill(MrHyper *hyper, uint64_t set, const MrInteractions *x);
 extern const char *mr_recipe_conflict(const MrHyper *hyper);
@@ -178,6 +192,9 @@ extern MrStatus mr_trainer_export_new(MrTrainer *t, MrPoll poll, void *arg, floa
 extern float mr_trainer_new_item_bias(const MrTrainer *t);
 extern MrStatus mr_trainer_export_tags(MrTrainer *t, MrPoll poll, void *arg, float *tags);
 extern void mr_trainer_describe(const MrTrainer *t, MrTower *tower);
+
+/* start.c */
+extern MrStatus mr_trainer_set_start(MrTrainer *t, const MrStart *start, MrPoll poll, void *arg);
 
 /* recipe_tags.c */
 extern void mr_recipe_fill_tags(MrHyper *hyper, uint64_t set, const MrInteractions *x, const MrPosts *posts);

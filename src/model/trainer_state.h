@@ -3,7 +3,8 @@
  *		The inside of the trainer; nobody but src/model's trainer files and the
  *		unit tests includes it.
  *
- *	trainer.c	memory, start, one epoch, description
+ *	trainer.c	memory, random start, one epoch, description
+ *	start.c		given points to start from
  *	points.c	a matrix of points: constraint, optimiser step
  *	softmax.c	epoch of the softmax loss, softmax_batch.c its matrix products,
  *				softmax_shared.c its negatives when items are many

@@ -1,0 +1,141 @@
+/*
+ * start.c
+ *		Points to begin with, in place of random ones.
+ *
+ * What mr_trainer_export() wrote, or what another algorithm made in the same form,
+ * becomes what is learned from the first epoch on: warm starts and the start from
+ * alternating least squares.
+ *
+ * The coordinates become the rows' values as they are, under the constraint.  The
+ * bias comes back from the last coordinate, c = sqrt(T (b_max - b)):
+ *
+ *		b = b_max - c^2 / T
+ *
+ * with the temperature T of this training, so that the distances are those of the
+ * stored points, whatever T they were trained with.  b_max is not stored; it is free,
+ * because a number added to all biases changes no probability.  It matters only
+ * beside items that begin at random, with bias 0, and for what a new item gets
+ * (mr_trainer_new_item_bias()): `new_item` of the start tells it, or else the mean of
+ * the given biases is put to 0.
+ *
+ * With a tower of features the points given are those of the ids, before the
+ * network's are added: the network starts at random, so that the first points are
+ * near the given ones and not the same.
+ *
+ * A pooled user has no point of its own: `users` is not read then.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "model/trainer_state.h"
+
+/* A row of less length has no direction and begins at random. */
+#define MINIMAL_NORM 1e-6f
+
+/* Of a stored row, which is not padded; not finite if a coordinate is not. */
+static double
+square_length(const float *row, int32_t n)
+{
+	double		square = 0;
+
+	for (int32_t i = 0; i < n; i++)
+		square += (double) row[i] * row[i];
+	return square;
+}
+
+/* One row's value; its optimiser stays at its start. */
+static void
+start_row(MrTrainer *t, MrPoints *points, int32_t row, const float *from)
+{
+	float	   *value = points->value + (size_t) row * t->stride;
+	double		square = square_length(from, t->width);
+
+	if (points->constraint == MR_CONSTRAINT_SPHERE && square < MINIMAL_NORM * MINIMAL_NORM)
+		return;
+	memcpy(value, from, t->width * sizeof(float));
+	if (points->constraint == MR_CONSTRAINT_BALL && square > 1)
+		t->math->scale(value, (float) (1 / sqrt(square)), value, t->stride);
+	mr_points_refresh(points, t->math, row);
+}
+
+/* Rows of one side; rows whose `has` is 0 keep their random points. */
+static MrStatus
+start_points(MrTrainer *t, MrPoints *points, const float *from, const uint8_t *has, MrPoll poll, void *arg)
+{
+	int32_t		dimensions = t->hyper.dimensions;
+
+	for (int32_t row = 0; row < points->n; row++)
+	{
+		const float *given = from + (size_t) row * dimensions;
+
+		if (mr_trainer_tick(t, 4 * t->stride, poll, arg))
+			return MR_STOPPED;
+		if (has && !has[row])
+			continue;
+		if (!isfinite(square_length(given, dimensions)))
+			return MR_DIVERGED;
+		start_row(t, points, row, given);
+	}
+	return MR_OK;
+}
+
+/* The largest bias, up to which the stored coordinates are counted. */
+static double
+largest_bias(const MrTrainer *t, const MrStart *start)
+{
+	double		sum = 0;
+	int64_t		n = 0;
+
+	if (start->new_item > 0)
+		return start->new_item * start->new_item / t->hyper.temperature;
+	for (int32_t i = 0; i < t->x->n_items; i++)
+		if (start->has_item == NULL || start->has_item[i])
+		{
+			double		c = start->items[(size_t) i * t->hyper.dimensions + t->width];
+
+			sum += c * c / t->hyper.temperature;
+			n++;
+		}
+	return n > 0 ? sum / n : 0;
+}
+
+static MrStatus
+start_biases(MrTrainer *t, const MrStart *start, MrPoll poll, void *arg)
+{
+	double		largest = largest_bias(t, start);
+
+	for (int32_t i = 0; i < t->x->n_items; i++)
+	{
+		double		c = start->items[(size_t) i * t->hyper.dimensions + t->width];
+
+		if (mr_trainer_tick(t, 8, poll, arg))
+			return MR_STOPPED;
+		if (start->has_item == NULL || start->has_item[i])
+			t->bias[i] = (float) (largest - c * c / t->hyper.temperature);
+	}
+	return MR_OK;
+}
+
+/*
+ * Begin with the points of *start (trainer.h), which is not needed afterwards.  Call
+ * it after mr_trainer_init() and before the first epoch; later, points are replaced
+ * while the optimiser keeps what it knows of the old ones.
+ *
+ * Returns MR_OK, MR_STOPPED, or MR_DIVERGED if a coordinate is not finite; after the
+ * last two the trainer is of no further use.
+ */
+MrStatus
+mr_trainer_set_start(MrTrainer *t, const MrStart *start, MrPoll poll, void *arg)
+{
+	MrStatus	status = mr_trainer_start(t, poll, arg);
+
+	if (status == MR_OK && start->items)
+		status = start_points(t, &t->items, start->items, start->has_item, poll, arg);
+	if (status == MR_OK && start->items && t->bias)
+		status = start_biases(t, start, poll, arg);
+	if (status == MR_OK && start->users && t->hyper.tower == MR_TOWER_FREE)
+		status = start_points(t, &t->users, start->users, start->has_user, poll, arg);
+	if (status == MR_OK && t->hyper.loss == MR_LOSS_SOFTMAX)
+		status = mr_softmax_refresh(t, &t->softmax, poll, arg);
+	return status;
+}
