@@ -112,3 +112,14 @@ CREATE FUNCTION metricrec.alter_model(
 AS 'MODULE_PATHNAME', 'mr_alter_model' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION metricrec.alter_model IS
 	'sets hyper-parameters of a model for its next training; "reset" names those that the recipe shall choose again';
+
+--
+-- Background workers.
+--
+CREATE FUNCTION metricrec.check_workers(
+	workers int4 DEFAULT NULL,
+	shared_memory int4 DEFAULT 0,
+	OUT workers_started int4, OUT barrier_microseconds float8)
+AS 'MODULE_PATHNAME', 'mr_check_workers' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION metricrec.check_workers IS
+	'starts that many background workers over that much shared memory, in kB, as a training would, and says how many came';
