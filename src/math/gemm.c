@@ -44,6 +44,7 @@ typedef int (*ParallelFunction) (void);
 static SgemmFunction sgemm_function;
 static ConfigFunction config_function;
 static ParallelFunction parallel_function;
+static void *open_handle;		/* of dlopen() */
 
 static char load_error[512];
 
@@ -143,6 +144,7 @@ mr_gemm_load_from(const char *path)
 		if (set_threads != NULL)
 			set_threads(1);
 		sgemm_function = sgemm;
+		open_handle = sgemm != NULL ? library : NULL;
 		if (sgemm == NULL)
 		{
 			snprintf(load_error, sizeof(load_error), "the library has no function cblas_sgemm");
@@ -151,6 +153,19 @@ mr_gemm_load_from(const char *path)
 	}
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	return sgemm_function != NULL ? NULL : load_error;
+}
+
+/*
+ * A further function of the library, NULL if it has none of this name or is not
+ * loaded; function points to a function pointer of `size` bytes.
+ */
+void
+mr_gemm_find(const char *name, void *function, size_t size)
+{
+	if (open_handle != NULL)
+		find_function(open_handle, name, function, size);
+	else
+		memset(function, 0, size);
 }
 
 /* Has mr_gemm_load() succeeded in this process? */

@@ -17,6 +17,7 @@ typedef enum MrTranspose
 /* gemm.c */
 extern const char *mr_gemm_load(void);
 extern const char *mr_gemm_load_from(const char *path);
+extern void mr_gemm_find(const char *name, void *function, size_t size);
 extern bool mr_gemm_loaded(void);
 extern const char *mr_gemm_config(void);
 extern int	mr_gemm_parallel(void);

@@ -78,6 +78,20 @@ typedef enum MrActivation
 
 #define MR_MAX_HIDDEN 8
 
+/* What kind of model is trained. */
+typedef enum MrAlgorithm
+{
+	MR_ALGORITHM_METRIC,		/* the trainer below */
+	MR_ALGORITHM_ALS			/* implicit alternating least squares: als.h */
+} MrAlgorithm;
+
+/* How ALS solves the least squares of a row. */
+typedef enum MrAlsSolver
+{
+	MR_ALS_CHOLESKY,
+	MR_ALS_CG					/* some steps of conjugate gradients from the row as it was */
+} MrAlsSolver;
+
 typedef enum MrPreset
 {
 	MR_PRESET_NONE,
@@ -101,7 +115,8 @@ typedef enum MrHyperField
 	MR_HYPER_COVARIANCE, MR_HYPER_WEIGHT_DECAY, MR_HYPER_PROPAGATION, MR_HYPER_SEED,
 	MR_HYPER_ITEM_COMBINATION, MR_HYPER_USER_COMBINATION, MR_HYPER_HIDDEN_LAYERS, MR_HYPER_ACTIVATION,
 	MR_HYPER_DROPOUT, MR_HYPER_ID_DROPOUT, MR_HYPER_FEATURE_REGULARIZATION,
-	MR_HYPER_TAG_WEIGHT, MR_HYPER_TAG_TEMPERATURE
+	MR_HYPER_TAG_WEIGHT, MR_HYPER_TAG_TEMPERATURE,
+	MR_HYPER_ALGORITHM, MR_HYPER_ALS_UNOBSERVED_WEIGHT, MR_HYPER_ALS_REGULARIZATION, MR_HYPER_ALS_SOLVER
 } MrHyperField;
 
 typedef struct MrHyper
@@ -138,6 +153,10 @@ typedef struct MrHyper
 	double		tag_weight;		/* share of the tags' loss in what moves users and items; 1: tags only */
 	double		tag_temperature;	/* 0: no tags are learned */
 	double		init_deviation; /* standard deviation of a coordinate at the start; set by the recipe */
+	MrAlgorithm algorithm;
+	double		als_unobserved_weight;	/* alpha_0: of a pair that was not observed */
+	double		als_regularization; /* lambda, times the row's frequency */
+	MrAlsSolver als_solver;
 	uint64_t	seed;
 } MrHyper;
 

@@ -15,7 +15,8 @@
  *						smaller users are trained on unless drop_small=1
  *		protocol=none	train on everything, time only
  * part=validation is the default.  Hyper-parameters have the names of trainer.h,
- * e.g. loss=cml epochs=20 tower=free preset=cml_paper; repeat=N trains with N seeds.
+ * e.g. loss=cml epochs=20 tower=free preset=cml_paper, or algorithm=als; repeat=N trains
+ * with N seeds.
  */
 #include <math.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@
 #include <time.h>
 
 #include "math/gemm.h"
+#include "model/als.h"
 #include "model/trainer.h"
 #include "util/rng.h"
 
@@ -358,6 +360,8 @@ set_hyper(Options *o, const char *name, const char *value)
 	static const char *const constraints[] = {"sphere", "ball", "none", NULL};
 	static const char *const optimizers[] = {"adam", "adagrad", "sgd", NULL};
 	static const char *const presets[] = {"none", "cml_paper", "cml_released", "two_stage", "triplet", "dual_tower", NULL};
+	static const char *const algorithms[] = {"metric", "als", NULL};
+	static const char *const solvers[] = {"cholesky", "cg", NULL};
 	MrHyper    *h = &o->hyper;
 
 #define WORD(n, field, words, BIT) \
@@ -370,6 +374,10 @@ set_hyper(Options *o, const char *name, const char *value)
 		h->preset = find_word(value, presets);
 		return true;
 	}
+	WORD("algorithm", algorithm, algorithms, MR_HYPER_ALGORITHM);
+	WORD("als_solver", als_solver, solvers, MR_HYPER_ALS_SOLVER);
+	NUMBER("als_unobserved_weight", als_unobserved_weight, MR_HYPER_ALS_UNOBSERVED_WEIGHT);
+	NUMBER("als_regularization", als_regularization, MR_HYPER_ALS_REGULARIZATION);
 	WORD("loss", loss, losses, MR_HYPER_LOSS);
 	WORD("sampling", sampling, samplings, MR_HYPER_SAMPLING);
 	WORD("tower", tower, towers, MR_HYPER_TOWER);
@@ -440,6 +448,33 @@ parse(Options *o, int argc, char **argv)
 			exit(1);
 		}
 	}
+}
+
+/* As train() below, by alternating least squares. */
+static void
+train_als(const Options *o, const MrHyper *hyper, const MrInteractions *x, float **users, float **items)
+{
+	size_t		bytes = mr_als_bytes(hyper, x);
+	void	   *memory = get_memory(bytes);
+	MrStatus	status;
+	MrAls	   *als = mr_als_init(memory, bytes, hyper, x, &status);
+	double		start = seconds();
+
+	for (int sweep = 0; als && status == MR_OK && sweep < hyper->epochs; sweep++)
+	{
+		MrEpochResult result;
+
+		status = mr_als_sweep(als, NULL, NULL, &result);
+		if (!o->quiet)
+			printf("  sweep %d objective %.6f  %.2f s\n", sweep + 1, result.loss, seconds() - start);
+	}
+	*users = get_memory((size_t) x->n_users * hyper->dimensions * sizeof(float));
+	*items = get_memory((size_t) x->n_items * hyper->dimensions * sizeof(float));
+	if (status == MR_OK)
+		status = mr_als_export(als, hyper->dimensions, *users, *items, NULL, NULL);
+	printf("  %d sweeps %.2f s (status %d, %.1f MB), a0 %.4g lambda %.4g\n", hyper->epochs, seconds() - start, status,
+		   bytes / 1e6, hyper->als_unobserved_weight, hyper->als_regularization);
+	free(memory);
 }
 
 /* Train once and print time and speed; the points go to users and items. */
@@ -518,7 +553,10 @@ main(int argc, char **argv)
 
 		mr_recipe_fill(&hyper, o.set, &trained);
 		hyper.seed += i;
-		train(&o, &hyper, &trained, &users, &items);
+		if (hyper.algorithm == MR_ALGORITHM_ALS)
+			train_als(&o, &hyper, &trained, &users, &items);
+		else
+			train(&o, &hyper, &trained, &users, &items);
 		if (loo)
 			evaluate_sampled(&all, &held, hyper.dimensions, users, items, o.test ? 99 : 98);
 		else if (held.n_pairs > 0)
