@@ -10,7 +10,8 @@
  * cml is Hsieh et al. 2017 with w = log(floor(J M / U) + 1) when rank_weight is
  * on: J items, U draws, M of them with a positive hinge (so w = 0 if there is
  * none); otherwise w = 1.  The largest hinge belongs to the nearest draw, so one
- * loop serves both losses.  The interaction's weight multiplies w.
+ * loop serves both losses.  The interaction's weight, and that of its item
+ * (propensity.c), multiply w.
  *
  * Gradients of an active hinge, squared:	dL/du = 2w (k - v), dL/dv = 2w (v - u),
  * dL/dk = 2w (u - k).  Plain, with unit vectors a = (u-v)/|u-v|, b = (u-k)/|u-k|:
@@ -268,6 +269,15 @@ towers_backward(MrTrainer *t, double *loss, MrPoll poll, void *arg)
 	return MR_OK;
 }
 
+/* The interaction's own weight, times that of its item. */
+static double
+pair_weight(const MrTrainer *t, uint32_t pair)
+{
+	const MrInteractions *x = t->x;
+
+	return (x->weights ? x->weights[pair] : 1.0) * (t->item_weight ? t->item_weight[x->items[pair]] : 1.0);
+}
+
 /*
  * Loss and gradients of the pairs order[first .. first + n); users that like
  * every item are left out.
@@ -298,7 +308,7 @@ add_batch(MrTrainer *t, const MrStep *step, int64_t first, int32_t n,
 			h->draws[i] = draw_negative(t, user, at % MR_TWO_STAGE_ROWS);
 		if (t->hyper.optimizer == MR_OPTIMIZER_ADAM)
 			catch_up(t, step, user, x->items[pair]);
-		result->loss += mr_hinge_pair(t, user, x->items[pair], x->weights ? x->weights[pair] : 1.0);
+		result->loss += mr_hinge_pair(t, user, x->items[pair], pair_weight(t, pair));
 		result->positives++;
 		result->negatives += t->hyper.negatives;
 	}

@@ -331,6 +331,7 @@ mr_recipe_fill(MrHyper *hyper, uint64_t set, const MrInteractions *x)
 	TAKE(NEGATIVES, negatives);
 	TAKE(CANDIDATES, candidates);
 	TAKE(POPULARITY_EXPONENT, popularity_exponent);
+	TAKE(PROPENSITY_EXPONENT, propensity_exponent);
 	TAKE(COVARIANCE, covariance);
 	TAKE(WEIGHT_DECAY, weight_decay);
 	TAKE(PROPAGATION, propagation);
@@ -386,5 +387,7 @@ mr_recipe_conflict(const MrHyper *hyper)
 		return "tags need the softmax loss";
 	if (hyper->propagation > 0 && hyper->tag_temperature > 0)
 		return "propagation moves users and items after training, away from their tags";
+	if (hyper->algorithm == MR_ALGORITHM_ALS && hyper->propensity_exponent > 0)
+		return "the inverse propensities weigh the losses of metric learning, and \"als\" has a loss of its own";
 	return NULL;
 }

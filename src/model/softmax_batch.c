@@ -155,6 +155,8 @@ static void
 weigh_row(MrTrainer *t, MrSoftmax *s, int32_t row, double scale, double *loss, double *weight)
 {
 	const float *pair_weight = s->ranked.lists->weights;
+	const float *item_weight = s->ranked.item_weight;
+	const int32_t *item = s->ranked.lists->items + s->ranked.lists->user_start[s->row_user[row]];
 	int64_t		first = s->row_pair[row];
 	int64_t		n = s->row_pair[row + 1] - first;
 	double		sum = s->sum[row];
@@ -167,7 +169,7 @@ weigh_row(MrTrainer *t, MrSoftmax *s, int32_t row, double scale, double *loss, d
 	t->math->exp_sum(s->target_exp + first, s->shift[row], n);
 	for (int64_t i = 0; i < n; i++)
 	{
-		double		w = pair_weight ? pair_weight[i] : 1.0;
+		double		w = (pair_weight ? pair_weight[i] : 1.0) * (item_weight ? item_weight[item[i]] : 1.0);
 		double		above = (double) s->target_logit[first + i] - s->shift[row];
 		double		denominator = s->target_exp[first + i] + sum;
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "math/gemm.h"
+#include "model/propensity.h"
 #include "model/trainer_state.h"
 
 /* Every piece starts on a cache line. */
@@ -111,6 +112,8 @@ lay_out(MrTrainer *t, MrArena *arena)
 						 t->x->n_users, t->width, t->stride);
 	t->active = mr_arena_take(arena, t->n_active, sizeof(uint32_t));
 	t->item_count = mr_arena_take(arena, n_items, sizeof(int32_t));
+	if (t->hyper.propensity_exponent > 0)
+		t->item_weight = mr_arena_take(arena, n_items, sizeof(float));
 	hyper = id_hyper(t, &t->item_tower, &item_flags);
 	mr_points_layout(&t->items, arena, t->x->n_items, t->width, t->stride, &hyper, item_flags);
 	hyper = id_hyper(t, &t->user_tower, &user_flags);
@@ -127,7 +130,7 @@ lay_out(MrTrainer *t, MrArena *arena)
 	t->export_row = mr_arena_take(arena, 2, t->stride * sizeof(float));
 	if (softmax)
 	{
-		MrRanked	items = {t->x, &t->items, t->hyper.temperature, t->bias, t->bias_first, t->bias_second};
+		MrRanked	items = {t->x, &t->items, t->hyper.temperature, t->item_weight, t->bias, t->bias_first, t->bias_second};
 
 		t->softmax.ranked = items;
 		t->softmax.sampled = t->sampled;
@@ -239,6 +242,9 @@ mr_trainer_start(MrTrainer *t, MrPoll poll, void *arg)
 		return MR_OK;
 	mr_rng_seed(&t->rng, t->hyper.seed);
 	if (count_interactions(t, poll, arg) != MR_OK)
+		return MR_STOPPED;
+	if (t->item_weight &&
+		mr_propensity_weights(t->item_count, t->x->n_items, t->hyper.propensity_exponent, t->item_weight, poll, arg) != MR_OK)
 		return MR_STOPPED;
 	if (t->alias.n > 0 &&
 		mr_alias_fill(&t->alias, t->item_count, t->hyper.popularity_exponent, &t->popularity_sum, poll, arg) != MR_OK)

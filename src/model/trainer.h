@@ -116,7 +116,8 @@ typedef enum MrHyperField
 	MR_HYPER_ITEM_COMBINATION, MR_HYPER_USER_COMBINATION, MR_HYPER_HIDDEN_LAYERS, MR_HYPER_ACTIVATION,
 	MR_HYPER_DROPOUT, MR_HYPER_ID_DROPOUT, MR_HYPER_FEATURE_REGULARIZATION,
 	MR_HYPER_TAG_WEIGHT, MR_HYPER_TAG_TEMPERATURE,
-	MR_HYPER_ALGORITHM, MR_HYPER_ALS_UNOBSERVED_WEIGHT, MR_HYPER_ALS_REGULARIZATION, MR_HYPER_ALS_SOLVER
+	MR_HYPER_ALGORITHM, MR_HYPER_ALS_UNOBSERVED_WEIGHT, MR_HYPER_ALS_REGULARIZATION, MR_HYPER_ALS_SOLVER,
+	MR_HYPER_PROPENSITY_EXPONENT
 } MrHyperField;
 
 typedef struct MrHyper
@@ -139,6 +140,7 @@ typedef struct MrHyper
 	int32_t		negatives;		/* draws per positive; softmax: shared draws per batch */
 	int32_t		candidates;		/* two-stage: size C of stage 1 */
 	double		popularity_exponent;
+	double		propensity_exponent;	/* positives weigh ~ count ^ -this, 0: alike (propensity.c) */
 	double		covariance;		/* CML's lambda_c */
 	double		weight_decay;
 	double		propagation;	/* strength of the light propagation step after training, 0: none */

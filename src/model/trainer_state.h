@@ -41,6 +41,7 @@ typedef struct MrRanked
 	const MrInteractions *lists;	/* per row its positives among the columns */
 	MrPoints   *points;			/* of the columns */
 	double		temperature;
+	const float *item_weight;	/* [columns] what a target's weight is multiplied by, or NULL: 1 */
 	float	   *bias;			/* [columns], or NULL as the two below */
 	float	   *bias_first;
 	float	   *bias_second;
@@ -156,6 +157,7 @@ struct MrTrainer
 	uint32_t   *active;			/* [n_active] their numbers, shuffled each epoch */
 	int64_t		n_active_pairs;
 	int32_t    *item_count;		/* [n_items] interactions of each item */
+	float	   *item_weight;	/* [n_items] of its interactions, or NULL: 1; see propensity.c */
 	MrPoints	items;
 	MrPoints	users;			/* free tower only */
 	MrSideTower item_tower;		/* on, if the items have features */

@@ -73,6 +73,7 @@ static const OptionDef option_defs[] =
 	{"negative_sampling", OPTION_WORD, MR_HYPER_SAMPLING, HYPER(sampling), 0, 0, sampling_words},
 	{"negative_candidates", OPTION_INT, MR_HYPER_CANDIDATES, HYPER(candidates), 1, 1000000},
 	{"popularity_exponent", OPTION_FLOAT, MR_HYPER_POPULARITY_EXPONENT, HYPER(popularity_exponent), 0, 4},
+	{"propensity_exponent", OPTION_FLOAT, MR_HYPER_PROPENSITY_EXPONENT, HYPER(propensity_exponent), 0, 2},
 	{"norm_constraint", OPTION_WORD, MR_HYPER_CONSTRAINT, HYPER(constraint), 0, 0, constraint_words},
 	{"optimizer", OPTION_WORD, MR_HYPER_OPTIMIZER, HYPER(optimizer), 0, 0, optimizer_words},
 	{"covariance_regularization", OPTION_FLOAT, MR_HYPER_COVARIANCE, HYPER(covariance), 0, 1e6},

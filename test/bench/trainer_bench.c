@@ -26,6 +26,7 @@
 
 #include "math/gemm.h"
 #include "model/als.h"
+#include "model/ranking.h"
 #include "model/trainer.h"
 #include "util/rng.h"
 
@@ -340,6 +341,44 @@ evaluate_full(const MrInteractions *masked, const MrInteractions *held, int dime
 	free(norm);
 }
 
+/*
+ * What metricrec.evaluate() has at 10 among all items but those trained on (or
+ * masked): who is found, and which items are in the lists.
+ */
+static void
+evaluate_lists(const MrInteractions *trained, const MrInteractions *masked, const MrInteractions *held, int dimensions,
+			   const float *users, const float *items)
+{
+	MrRankInput in = {.dimensions = dimensions, .users = users, .items = items, .held_out = held, .excluded = masked, .top_k = 10};
+	MrRankOutput out;
+	MrMetricsInput counts = {0};
+	MrMetrics	m;
+	int64_t    *item_counts = get_memory(held->n_items * sizeof(int64_t));
+	void	   *memory = get_memory(mr_rank_bytes(&in));
+
+	out.ranks = get_memory(held->n_pairs * sizeof(int32_t));
+	out.top = get_memory((size_t) held->n_users * in.top_k * sizeof(int32_t));
+	memset(item_counts, 0, held->n_items * sizeof(int64_t));
+	for (int32_t u = 0; u < trained->n_users; u++)
+	{
+		counts.n_training_users += trained->user_start[u + 1] > trained->user_start[u];
+		for (int64_t p = trained->user_start[u]; p < trained->user_start[u + 1]; p++)
+			item_counts[trained->items[p]]++;
+	}
+	counts.item_counts = item_counts;
+	if (mr_rank(&in, memory, mr_rank_bytes(&in), NULL, NULL, &out) != MR_OK)
+		exit(1);
+	free(memory);
+	memory = get_memory(mr_metrics_bytes(&in));
+	mr_metrics(&in, &out, &counts, in.top_k, memory, &m);
+	printf("  all items: HR@10 %.4f  NDCG@10 %.4f  coverage@10 %.4f  popularity@10 %.1f  novelty@10 %.3f\n",
+		   m.hit_rate, m.ndcg, m.coverage, m.popularity, m.novelty);
+	free(memory);
+	free(out.ranks);
+	free(out.top);
+	free(item_counts);
+}
+
 /* name=value pairs of the hyper-parameters. */
 static int
 find_word(const char *value, const char *const *words)
@@ -395,6 +434,7 @@ set_hyper(Options *o, const char *name, const char *value)
 	NUMBER("negatives", negatives, MR_HYPER_NEGATIVES);
 	NUMBER("candidates", candidates, MR_HYPER_CANDIDATES);
 	NUMBER("popularity_exponent", popularity_exponent, MR_HYPER_POPULARITY_EXPONENT);
+	NUMBER("propensity_exponent", propensity_exponent, MR_HYPER_PROPENSITY_EXPONENT);
 	NUMBER("covariance", covariance, MR_HYPER_COVARIANCE);
 	NUMBER("weight_decay", weight_decay, MR_HYPER_WEIGHT_DECAY);
 	NUMBER("propagation", propagation, MR_HYPER_PROPAGATION);
@@ -561,6 +601,8 @@ main(int argc, char **argv)
 			evaluate_sampled(&all, &held, hyper.dimensions, users, items, o.test ? 99 : 98);
 		else if (held.n_pairs > 0)
 			evaluate_full(&masked, &held, hyper.dimensions, users, items);
+		if (held.n_pairs > 0)
+			evaluate_lists(&trained, &masked, &held, hyper.dimensions, users, items);
 		free(users);
 		free(items);
 	}

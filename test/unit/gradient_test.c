@@ -108,6 +108,13 @@ refresh(MrTrainer *t)
 		mr_softmax_refresh(t, &t->softmax, NULL, NULL);
 }
 
+/* What the loss of a pair is multiplied by. */
+static double
+weight_of(const MrTrainer *t, int64_t pair)
+{
+	return (t->x->weights ? t->x->weights[pair] : 1) * (t->item_weight ? t->item_weight[t->x->items[pair]] : 1);
+}
+
 /* Sum of the losses of an epoch that starts with one number disturbed. */
 static double
 disturbed_loss(const Case *c, const MrHyper *hyper, const MrInteractions *x, Where where, int32_t index, double by)
@@ -130,8 +137,7 @@ disturbed_loss(const Case *c, const MrHyper *hyper, const MrInteractions *x, Whe
 		for (int32_t row = 0; row < f.t->softmax.n_rows; row++)
 			for (int64_t p = f.t->softmax.row_pair[row]; p < f.t->softmax.row_pair[row + 1]; p++)
 				if (f.t->softmax.is_target[p])
-					weight += x->weights == NULL ? 1 :
-						x->weights[x->user_start[f.t->softmax.row_user[row]] + p - f.t->softmax.row_pair[row]];
+					weight += weight_of(f.t, x->user_start[f.t->softmax.row_user[row]] + p - f.t->softmax.row_pair[row]);
 	fixture_end(&f);
 	return result.loss * weight / (hyper->loss == MR_LOSS_SOFTMAX ? x->n_pairs : 1);
 }
@@ -247,6 +253,18 @@ main(void)
 		{"softmax, free, popular samples, ball", {COMMON, .sampling = MR_SAMPLING_POPULARITY, .negatives = 13,
 			.tower = MR_TOWER_FREE, .constraint = MR_CONSTRAINT_BALL},
 		FIXTURE_SET(SAMPLING) | FIXTURE_SET(NEGATIVES) | FIXTURE_SET(TOWER) | FIXTURE_SET(CONSTRAINT), true, 0.1, 5e-3},
+		{"softmax, pooled, inverse propensities", {COMMON, .propensity_exponent = 0.7}, FIXTURE_SET(PROPENSITY_EXPONENT), true, 1, 5e-3},
+		{"softmax, free, ball, inverse propensities", {COMMON, .propensity_exponent = 1, .tower = MR_TOWER_FREE,
+			.constraint = MR_CONSTRAINT_BALL},
+		FIXTURE_SET(PROPENSITY_EXPONENT) | FIXTURE_SET(TOWER) | FIXTURE_SET(CONSTRAINT), false, 0.1, 5e-3},
+		{"softmax, pooled, uniform samples, inverse propensities", {COMMON, .propensity_exponent = 0.7,
+			.sampling = MR_SAMPLING_UNIFORM, .negatives = 13},
+		FIXTURE_SET(PROPENSITY_EXPONENT) | FIXTURE_SET(SAMPLING) | FIXTURE_SET(NEGATIVES), true, 1, 5e-3},
+		{"cml, sphere, inverse propensities", {COMMON, .loss = MR_LOSS_CML, .constraint = MR_CONSTRAINT_SPHERE,
+			.propensity_exponent = 0.7},
+		FIXTURE_SET(PROPENSITY_EXPONENT) | FIXTURE_SET(LOSS) | FIXTURE_SET(CONSTRAINT) | FIXTURE_SET(RANK_WEIGHT), true, 1e-3, 1e-3},
+		{"triplet, inverse propensities", {COMMON, .loss = MR_LOSS_TRIPLET, .propensity_exponent = 0.7},
+		FIXTURE_SET(PROPENSITY_EXPONENT) | FIXTURE_SET(LOSS), false, 1e-2, 1e-3},
 		{"cml, ball, rank weight", {COMMON, .loss = MR_LOSS_CML}, FIXTURE_SET(LOSS), false, 1e-3, 1e-3},
 		{"cml, ball, rank weight, weights", {COMMON, .loss = MR_LOSS_CML}, FIXTURE_SET(LOSS), true, 1e-3, 1e-3},
 		{"cml, sphere, no rank weight", {COMMON, .loss = MR_LOSS_CML, .constraint = MR_CONSTRAINT_SPHERE},
