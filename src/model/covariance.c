@@ -23,15 +23,20 @@
 
 /* Take the scratch memory from the arena. */
 void
-mr_covariance_layout(MrTrainer *t, MrArena *arena)
+mr_covariance_layout(MrTrainer *t, MrArena *shared, MrArena *own)
 {
 	MrHinge    *h = &t->hinge;
 	size_t		row_size = t->stride * sizeof(float);
 
-	h->covariance_points = mr_arena_take(arena, PART_ROWS, row_size);
-	h->covariance_gradient = mr_arena_take(arena, PART_ROWS, row_size);
-	h->covariance_matrix = mr_arena_take(arena, t->stride, row_size);
-	h->covariance_mean = mr_arena_take(arena, t->stride, sizeof(double));
+	h->covariance_points = mr_arena_take(own, PART_ROWS, row_size);
+	h->covariance_gradient = mr_arena_take(own, PART_ROWS, row_size);
+	h->covariance_matrix = mr_arena_take(own, t->stride, row_size);
+	h->covariance_mean = mr_arena_take(own, t->stride, sizeof(double));
+	if (shared->members > 1)
+	{
+		h->covariance_matrices = mr_arena_take(shared, shared->members, t->stride * row_size);
+		h->covariance_means = mr_arena_take(shared, shared->members, t->stride * sizeof(double));
+	}
 }
 
 /* Point `i` of the batch's 2n: users first, then items. */
@@ -99,9 +104,53 @@ weigh_matrix(MrTrainer *t, double points, MrPoll poll, void *arg, double *loss)
 	return MR_OK;
 }
 
-/* The mean of the batch's points. */
+/* The members' sums of their parts' points, added up. */
 static MrStatus
-compute_mean(MrTrainer *t, int64_t first, int32_t n, MrPoll poll, void *arg)
+sum_means(MrTrainer *t)
+{
+	MrHinge    *h = &t->hinge;
+
+	if (!mr_trainer_has_team(t))
+		return MR_OK;
+	memcpy(h->covariance_means + (size_t) t->team.rank * t->stride, h->covariance_mean, t->stride * sizeof(double));
+	if (!mr_team_barrier(t))
+		return MR_STOPPED;
+	memcpy(h->covariance_mean, h->covariance_means, t->stride * sizeof(double));
+	for (int32_t k = 1; k < t->team.size; k++)
+		for (int32_t i = 0; i < t->stride; i++)
+			h->covariance_mean[i] += h->covariance_means[(size_t) k * t->stride + i];
+	return MR_OK;
+}
+
+/* The same of their parts of C. */
+static MrStatus
+sum_matrices(MrTrainer *t, MrPoll poll, void *arg)
+{
+	MrHinge    *h = &t->hinge;
+	size_t		row_size = t->stride * sizeof(float);
+	size_t		matrix = (size_t) t->stride * t->stride;
+
+	if (!mr_trainer_has_team(t))
+		return MR_OK;
+	memcpy(h->covariance_matrices + t->team.rank * matrix, h->covariance_matrix, t->stride * row_size);
+	if (!mr_team_barrier(t))
+		return MR_STOPPED;
+	for (int32_t row = 0; row < t->stride; row++)
+	{
+		size_t		at = (size_t) row * t->stride;
+
+		if (mr_trainer_tick(t, t->team.size * (int64_t) t->stride, poll, arg))
+			return MR_STOPPED;
+		memcpy(h->covariance_matrix + at, h->covariance_matrices + at, row_size);
+		for (int32_t k = 1; k < t->team.size; k++)
+			t->math->axpy(h->covariance_matrix + at, 1.0f, h->covariance_matrices + k * matrix + at, t->stride);
+	}
+	return MR_OK;
+}
+
+/* The mean of the batch's points, `all` of them, of which 2n are this member's. */
+static MrStatus
+compute_mean(MrTrainer *t, int64_t first, int32_t n, int64_t all, MrPoll poll, void *arg)
 {
 	MrHinge    *h = &t->hinge;
 	int64_t		points = 2 * (int64_t) n;
@@ -116,8 +165,10 @@ compute_mean(MrTrainer *t, int64_t first, int32_t n, MrPoll poll, void *arg)
 		for (int32_t k = 0; k < t->width; k++)
 			h->covariance_mean[k] += point[k];
 	}
+	if (sum_means(t) != MR_OK)
+		return MR_STOPPED;
 	for (int32_t k = 0; k < t->width; k++)
-		h->covariance_mean[k] /= points;
+		h->covariance_mean[k] /= all;
 	return MR_OK;
 }
 
@@ -174,22 +225,31 @@ multiply_part(MrTrainer *t, bool gradient, bool is_first, int32_t count, float s
 MrStatus
 mr_covariance_add(MrTrainer *t, int64_t first, int32_t n, MrPoll poll, void *arg, double *loss)
 {
-	int64_t		points = 2 * (int64_t) n;
+	int64_t		all = 2 * (int64_t) n;
+	int64_t		end = first + n;
+	int64_t		points;
+	double		none = 0;
 
-	if (compute_mean(t, first, n, poll, arg) != MR_OK)
+	mr_team_part(t, &first, &end);
+	n = (int32_t) (end - first);
+	points = 2 * (int64_t) n;
+	if (compute_mean(t, first, n, all, poll, arg) != MR_OK)
 		return MR_STOPPED;
 
 	/* first C itself, then the gradient with C replaced by the weighted G */
+	if (points == 0)
+		memset(t->hinge.covariance_matrix, 0, (size_t) t->stride * t->stride * sizeof(float));
 	for (int pass = 0; pass < 2; pass++)
 	{
-		if (pass == 1 && weigh_matrix(t, points, poll, arg, loss) != MR_OK)
+		if (pass == 1 && (sum_matrices(t, poll, arg) != MR_OK ||
+						  weigh_matrix(t, all, poll, arg, t->team.rank == 0 ? loss : &none) != MR_OK))
 			return MR_STOPPED;
 		for (int64_t start = 0; start < points; start += PART_ROWS)
 		{
 			int32_t		count = points - start < PART_ROWS ? (int32_t) (points - start) : PART_ROWS;
 
 			gather_part(t, first, n, start, count);
-			if (multiply_part(t, pass == 1, start == 0, count, 1.0f / points, poll, arg) != MR_OK)
+			if (multiply_part(t, pass == 1, start == 0, count, 1.0f / all, poll, arg) != MR_OK)
 				return MR_STOPPED;
 			if (pass == 1)
 				scatter_part(t, first, n, start, count);

@@ -34,7 +34,7 @@
 
 /* Take the scratch memory from the arena. */
 void
-mr_hinge_layout(MrTrainer *t, MrArena *arena)
+mr_hinge_layout(MrTrainer *t, MrArena *shared, MrArena *own)
 {
 	MrHinge    *h = &t->hinge;
 	const MrInteractions *x = t->x;
@@ -42,27 +42,35 @@ mr_hinge_layout(MrTrainer *t, MrArena *arena)
 
 	/* pairs are numbered by 32 bits in the epoch's order */
 	if (x->n_pairs > UINT32_MAX)
-		arena->overflow = true;
-	h->order = mr_arena_take(arena, x->n_pairs, sizeof(uint32_t));
-	h->pair_user = mr_arena_take(arena, x->n_pairs, sizeof(int32_t));
-	h->draws = mr_arena_take(arena, t->hyper.negatives, sizeof(int32_t));
-	h->distances = mr_arena_take(arena, t->hyper.negatives, sizeof(float));
+		shared->overflow = true;
+	h->order = mr_arena_take(shared, x->n_pairs, sizeof(uint32_t));
+	h->pair_user = mr_arena_take(shared, x->n_pairs, sizeof(int32_t));
+	h->draws = mr_arena_take(own, t->hyper.negatives, sizeof(int32_t));
+	h->distances = mr_arena_take(own, t->hyper.negatives, sizeof(float));
+	if (shared->members > 1 && t->hyper.optimizer == MR_OPTIMIZER_ADAM)
+	{
+		int64_t		batch = x->n_pairs < t->hyper.batch_size ? x->n_pairs : t->hyper.batch_size;
+
+		/* half of a batch is the largest part of one */
+		h->batch_draws = mr_arena_take(own, batch / 2 + 1, t->hyper.negatives * sizeof(int32_t));
+	}
 	h->bitmap_bytes = bytes;
 	h->has_bitmap = bytes > 0 && (size_t) x->n_users <= BITMAP_LIMIT / bytes;
 	if (h->has_bitmap)
-		h->bitmap = mr_arena_take(arena, x->n_users, bytes);
+		h->bitmap = mr_arena_take(own, x->n_users, bytes);
 	if (t->hyper.sampling == MR_SAMPLING_TWO_STAGE)
-		mr_two_stage_layout(t, arena);
+		mr_two_stage_layout(t, own);
 	if (t->hyper.covariance > 0)
-		mr_covariance_layout(t, arena);
+		mr_covariance_layout(t, shared, own);
 }
 
-/* Fill what does not change between epochs. */
+/* Fill what does not change between epochs; of the shared part it is the leader who does. */
 MrStatus
 mr_hinge_start(MrTrainer *t, MrPoll poll, void *arg)
 {
 	MrHinge    *h = &t->hinge;
 	const MrInteractions *x = t->x;
+	bool		leads = t->team.rank == 0;
 
 	if (h->has_bitmap)
 		memset(h->bitmap, 0, x->n_users * h->bitmap_bytes);
@@ -72,8 +80,11 @@ mr_hinge_start(MrTrainer *t, MrPoll poll, void *arg)
 			return MR_STOPPED;
 		for (int64_t p = x->user_start[u]; p < x->user_start[u + 1]; p++)
 		{
-			h->order[p] = (uint32_t) p;
-			h->pair_user[p] = u;
+			if (leads)
+			{
+				h->order[p] = (uint32_t) p;
+				h->pair_user[p] = u;
+			}
 			if (h->has_bitmap)
 				h->bitmap[u * h->bitmap_bytes + (x->items[p] >> 3)] |= 1 << (x->items[p] & 7);
 		}
@@ -204,23 +215,6 @@ mr_hinge_pair(MrTrainer *t, int32_t user, int32_t positive, double pair_weight)
 	return nearest_draw(t, user, positive, pair_weight, near);
 }
 
-/* Step all rows that the batch touched. */
-static MrStatus
-step_touched(MrTrainer *t, MrPoints *points, const MrStep *step, MrPoll poll, void *arg)
-{
-	for (int32_t i = 0; i < points->n_touched; i++)
-	{
-		int32_t		row = points->touched[i];
-
-		if (mr_trainer_tick(t, 4 * t->stride, poll, arg))
-			return MR_STOPPED;
-		mr_points_step(points, t->math, step, row, points->gradient + (size_t) row * points->stride);
-		points->is_touched[row] = 0;
-	}
-	points->n_touched = 0;
-	return MR_OK;
-}
-
 /* Rows about to be read drift up to this step (points.c). */
 static void
 catch_up(MrTrainer *t, const MrStep *step, int32_t user, int32_t positive)
@@ -279,8 +273,76 @@ pair_weight(const MrTrainer *t, uint32_t pair)
 }
 
 /*
- * Loss and gradients of the pairs order[first .. first + n); users that like
- * every item are left out.
+ * With a team, rows drift before anybody reads them: all members draw the negatives
+ * of their pairs and list what they will read, then each row's owner lets it drift.
+ */
+static MrStatus
+draw_and_drift(MrTrainer *t, const MrStep *step, int64_t first, int32_t n, MrPoll poll, void *arg)
+{
+	MrHinge    *h = &t->hinge;
+	const MrInteractions *x = t->x;
+	MrPoints   *const sides[] = {&t->users, &t->items};
+
+	for (int32_t at = 0; at < n; at++)
+	{
+		uint32_t	pair = h->order[first + at];
+		int32_t		user = h->pair_user[pair];
+		int32_t    *draws = h->batch_draws + (size_t) at * t->hyper.negatives;
+
+		if (mr_trainer_tick(t, t->hyper.negatives * (int64_t) DRAW_WORK, poll, arg))
+			return MR_STOPPED;
+		if (t->hyper.sampling == MR_SAMPLING_TWO_STAGE && at % MR_TWO_STAGE_ROWS == 0 &&
+			mr_two_stage_weigh(t, first + at, n - at < MR_TWO_STAGE_ROWS ? n - at : MR_TWO_STAGE_ROWS,
+							   poll, arg) != MR_OK)
+			return MR_STOPPED;
+		if (x->user_start[user + 1] - x->user_start[user] >= x->n_items)
+			continue;
+		mr_points_list(&t->users, user);
+		mr_points_list(&t->items, x->items[pair]);
+		for (int32_t i = 0; i < t->hyper.negatives; i++)
+		{
+			draws[i] = draw_negative(t, user, at % MR_TWO_STAGE_ROWS);
+			mr_points_list(&t->items, draws[i]);
+		}
+	}
+	for (int side = 0; side < 2; side++)
+		sides[side]->counts[t->team.rank] = sides[side]->n_touched;
+	if (!mr_team_barrier(t))
+		return MR_STOPPED;
+	for (int side = 0; side < 2; side++)
+	{
+		MrRowWalk	walk = {0};
+
+		while (mr_team_next_listed(sides[side], &walk))
+		{
+			if (mr_trainer_tick(t, 4 * t->stride, poll, arg))
+				return MR_STOPPED;
+			mr_points_drift(sides[side], t->math, step, walk.row);
+		}
+	}
+	return mr_team_barrier(t) ? MR_OK : MR_STOPPED;
+}
+
+/* The negatives of the pair at this place of the member's part; its rows have drifted. */
+static void
+take_draws(MrTrainer *t, const MrStep *step, int32_t user, int32_t positive, int32_t at)
+{
+	MrHinge    *h = &t->hinge;
+
+	if (h->batch_draws)
+	{
+		memcpy(h->draws, h->batch_draws + (size_t) at * t->hyper.negatives, t->hyper.negatives * sizeof(int32_t));
+		return;
+	}
+	for (int32_t i = 0; i < t->hyper.negatives; i++)
+		h->draws[i] = draw_negative(t, user, at % MR_TWO_STAGE_ROWS);
+	if (t->hyper.optimizer == MR_OPTIMIZER_ADAM)
+		catch_up(t, step, user, positive);
+}
+
+/*
+ * Loss and gradients of the pairs order[first .. first + n), with a team of those
+ * that are this member's; users that like every item are left out.
  */
 static MrStatus
 add_batch(MrTrainer *t, const MrStep *step, int64_t first, int32_t n,
@@ -288,8 +350,13 @@ add_batch(MrTrainer *t, const MrStep *step, int64_t first, int32_t n,
 {
 	MrHinge    *h = &t->hinge;
 	const MrInteractions *x = t->x;
+	int64_t		end = first + n;
 
+	mr_team_part(t, &first, &end);
+	n = (int32_t) (end - first);
 	if (poll && poll(arg))
+		return MR_STOPPED;
+	if (h->batch_draws && draw_and_drift(t, step, first, n, poll, arg) != MR_OK)
 		return MR_STOPPED;
 	for (int32_t at = 0; at < n; at++)
 	{
@@ -298,16 +365,13 @@ add_batch(MrTrainer *t, const MrStep *step, int64_t first, int32_t n,
 
 		if (mr_trainer_tick(t, t->hyper.negatives * (int64_t) (t->stride + DRAW_WORK), poll, arg))
 			return MR_STOPPED;
-		if (t->hyper.sampling == MR_SAMPLING_TWO_STAGE && at % MR_TWO_STAGE_ROWS == 0 &&
+		if (t->hyper.sampling == MR_SAMPLING_TWO_STAGE && at % MR_TWO_STAGE_ROWS == 0 && !h->batch_draws &&
 			mr_two_stage_weigh(t, first + at, n - at < MR_TWO_STAGE_ROWS ? n - at : MR_TWO_STAGE_ROWS,
 							   poll, arg) != MR_OK)
 			return MR_STOPPED;
 		if (x->user_start[user + 1] - x->user_start[user] >= x->n_items)
 			continue;
-		for (int32_t i = 0; i < t->hyper.negatives; i++)
-			h->draws[i] = draw_negative(t, user, at % MR_TWO_STAGE_ROWS);
-		if (t->hyper.optimizer == MR_OPTIMIZER_ADAM)
-			catch_up(t, step, user, x->items[pair]);
+		take_draws(t, step, user, x->items[pair], at);
 		result->loss += mr_hinge_pair(t, user, x->items[pair], pair_weight(t, pair));
 		result->positives++;
 		result->negatives += t->hyper.negatives;
@@ -320,8 +384,10 @@ MrStatus
 mr_hinge_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result)
 {
 	int64_t		n_pairs = t->x->n_pairs;
+	double		weight = 0;
+	double		none = 0;
 
-	if (mr_trainer_shuffle(t, t->hinge.order, (uint32_t) n_pairs, poll, arg) != MR_OK)
+	if (mr_team_shuffle(t, t->hinge.order, (uint32_t) n_pairs, poll, arg) != MR_OK)
 		return MR_STOPPED;
 	for (int64_t first = 0; first < n_pairs; first += t->hyper.batch_size)
 	{
@@ -338,13 +404,19 @@ mr_hinge_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result)
 		if (t->hyper.covariance > 0 &&
 			mr_covariance_add(t, first, n, poll, arg, &result->loss) != MR_OK)
 			return MR_STOPPED;
-		if (towers_backward(t, &result->loss, poll, arg) != MR_OK ||
-			step_touched(t, &t->users, &step, poll, arg) != MR_OK ||
-			step_touched(t, &t->items, &step, poll, arg) != MR_OK ||
-			mr_trainer_step_towers(t, &step, poll, arg) != MR_OK)
+		mr_team_publish(&t->users);
+		mr_team_publish(&t->items);
+		if (!mr_team_barrier(t) ||
+			towers_backward(t, &result->loss, poll, arg) != MR_OK ||
+			mr_points_step_touched(t, &t->users, &step, poll, arg) != MR_OK ||
+			mr_points_step_touched(t, &t->items, &step, poll, arg) != MR_OK ||
+			mr_trainer_step_towers(t, &step, poll, arg) != MR_OK ||
+			!mr_team_barrier(t))
 			return MR_STOPPED;
 		t->step++;
 	}
+	if (mr_team_sum_result(t, result, &result->loss, &weight, &none) != MR_OK)
+		return MR_STOPPED;
 	if (result->positives > 0)
 		result->loss /= result->positives;
 	return MR_OK;

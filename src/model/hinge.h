@@ -18,7 +18,7 @@ extern double mr_hinge_rank_weight(int32_t items, int32_t impostors, int32_t dra
 extern double mr_hinge_pair(MrTrainer *t, int32_t user, int32_t positive, double pair_weight);
 
 /* covariance.c */
-extern void mr_covariance_layout(MrTrainer *t, MrArena *arena);
+extern void mr_covariance_layout(MrTrainer *t, MrArena *shared, MrArena *own);
 extern MrStatus mr_covariance_add(MrTrainer *t, int64_t first, int32_t n, MrPoll poll, void *arg, double *loss);
 
 /* two_stage.c */

@@ -40,9 +40,12 @@ mr_points_layout(MrPoints *p, MrArena *arena, int32_t n, int32_t width, int32_t 
 {
 	size_t		rows = n;
 	size_t		row_size = stride * sizeof(float);
+	size_t		members = arena->members > 1 ? arena->members : 1;
 
 	memset(p, 0, sizeof(*p));
 	p->n = n;
+	p->rank = arena->rank;
+	p->size = arena->size;
 	p->width = width;
 	p->stride = stride;
 	p->constraint = hyper->constraint;
@@ -68,11 +71,20 @@ mr_points_layout(MrPoints *p, MrArena *arena, int32_t n, int32_t width, int32_t 
 	if (p->optimizer != MR_OPTIMIZER_SGD)
 		p->second = mr_arena_take(arena, rows, row_size);
 	if (flags & MR_POINTS_GRADIENT)
-		p->gradient = mr_arena_take(arena, rows, row_size);
+		p->gradient = p->gradients = mr_arena_take(arena, rows, members * row_size);
 	if (flags & MR_POINTS_SPARSE)
 	{
-		p->is_touched = mr_arena_take(arena, rows, sizeof(uint8_t));
-		p->touched = mr_arena_take(arena, rows, sizeof(int32_t));
+		p->is_touched = p->marks = mr_arena_take(arena, rows, members * sizeof(uint8_t));
+		p->touched = p->lists = mr_arena_take(arena, rows, members * sizeof(int32_t));
+		if (members > 1)
+			p->counts = mr_arena_take(arena, members, sizeof(int32_t));
+	}
+	if (p->rank > 0 && p->gradient)
+		p->gradient += p->rank * rows * stride;
+	if (p->rank > 0 && p->is_touched)
+	{
+		p->is_touched += p->rank * rows;
+		p->touched += p->rank * rows;
 	}
 }
 
@@ -111,9 +123,10 @@ mr_points_start(MrPoints *p, MrRng *rng, double deviation, MrPoll poll, void *ar
 	const MrRowMath *math = mr_rowmath();
 	size_t		row_size = p->stride * sizeof(float);
 	int32_t		poll_rows = POLL_COORDINATES / p->stride;
+	int32_t		members = p->size > 1 ? p->size : 1;
 
-	if (p->is_touched)
-		memset(p->is_touched, 0, p->n);
+	for (int32_t k = 0; p->marks && k < members; k++)
+		memset(p->marks + (size_t) k * p->n, 0, p->n);
 	if (p->last_step)
 	{
 		memset(p->last_step, 0, p->n * sizeof(int32_t));
@@ -128,8 +141,8 @@ mr_points_start(MrPoints *p, MrRng *rng, double deviation, MrPoll poll, void *ar
 		memset(value, 0, row_size);
 		if (p->first)
 			memset(p->first + (size_t) row * p->stride, 0, row_size);
-		if (p->gradient)
-			memset(p->gradient + (size_t) row * p->stride, 0, row_size);
+		for (int32_t k = 0; p->gradients && k < members; k++)
+			memset(p->gradients + ((size_t) k * p->n + row) * p->stride, 0, row_size);
 		for (int32_t i = 0; p->second && i < p->stride; i++)
 			p->second[(size_t) row * p->stride + i] = p->optimizer == MR_OPTIMIZER_ADAGRAD ? MR_ADAGRAD_START : 0;
 		for (int32_t i = 0; i < p->width; i++)
@@ -254,14 +267,26 @@ mr_points_drift(MrPoints *p, const MrRowMath *math, const MrStep *step, int32_t 
 	mr_points_refresh(p, math, row);
 }
 
+/* Put the row on the list of the batch, without a gradient yet. */
+void
+mr_points_list(MrPoints *p, int32_t row)
+{
+	if (!p->is_touched[row])
+	{
+		p->is_touched[row] = MR_LISTED;
+		p->touched[p->n_touched++] = row;
+	}
+}
+
 /* The row's gradient, noted as touched in this batch. */
 float *
 mr_points_touch(MrPoints *p, int32_t row)
 {
-	if (p->is_touched && !p->is_touched[row])
+	if (p->is_touched && p->is_touched[row] != MR_TOUCHED)
 	{
-		p->is_touched[row] = 1;
-		p->touched[p->n_touched++] = row;
+		if (!p->is_touched[row])
+			p->touched[p->n_touched++] = row;
+		p->is_touched[row] = MR_TOUCHED;
 	}
 	return p->gradient + (size_t) row * p->stride;
 }

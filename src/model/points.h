@@ -16,6 +16,10 @@ typedef struct MrArena
 	char	   *base;
 	size_t		used;
 	bool		overflow;
+	/* memory that a team shares: places for that many members, who is this one, of how many */
+	int32_t		members;
+	int32_t		rank;
+	int32_t		size;
 } MrArena;
 
 /*
@@ -43,10 +47,29 @@ typedef struct MrPoints
 	int32_t    *last_step;		/* [n] step up to which the row drifted, or NULL: see points.c */
 	float	   *no_gradient;	/* [stride] zeroes, with last_step */
 	float	   *gradient;		/* [n][stride] or NULL, zero where not touched */
-	uint8_t    *is_touched;		/* [n] or NULL: the gradient is dense */
+	uint8_t    *is_touched;		/* [n] or NULL: the gradient is dense; MR_LISTED, MR_TOUCHED or 0 */
 	int32_t    *touched;		/* [n] rows with a gradient in this batch */
 	int32_t		n_touched;
+	/* with a team (team.c): those of all members, the pieces above being this one's */
+	int32_t		rank;
+	int32_t		size;			/* members, 0 or 1 without a team */
+	float	   *gradients;		/* [members][n][stride] */
+	uint8_t    *marks;			/* [members][n] is_touched */
+	int32_t    *lists;			/* [members][n] touched */
+	int32_t    *counts;			/* [members] n_touched */
 } MrPoints;
+
+/* Why a row is in the list of touched ones. */
+#define MR_LISTED 1				/* it will be read */
+#define MR_TOUCHED 2			/* it has a gradient */
+
+/* A walk over rows, see mr_team_next_row(). */
+typedef struct MrRowWalk
+{
+	int32_t		row;
+	int32_t		member;
+	int32_t		at;
+} MrRowWalk;
 
 /* The moment of a step. */
 typedef struct MrStep
@@ -79,5 +102,11 @@ extern void mr_points_step(MrPoints *p, const MrRowMath *math, const MrStep *ste
 extern void mr_points_refresh(MrPoints *p, const MrRowMath *math, int32_t row);
 extern void mr_points_drift(MrPoints *p, const MrRowMath *math, const MrStep *step, int32_t row);
 extern float *mr_points_touch(MrPoints *p, int32_t row);
+extern void mr_points_list(MrPoints *p, int32_t row);
+
+/* team.c */
+extern void mr_team_publish(MrPoints *p);
+extern bool mr_team_next_row(MrPoints *p, const MrRowMath *math, bool only_touched, MrRowWalk *walk);
+extern bool mr_team_next_listed(MrPoints *p, MrRowWalk *walk);
 
 #endif							/* MR_POINTS_H */

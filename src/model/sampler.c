@@ -135,13 +135,13 @@ mr_sampler_uniform(MrTrainer *t, int32_t user)
 	{
 		for (;;)
 		{
-			int32_t		item = (int32_t) mr_rng_below(&t->rng, t->x->n_items);
+			int32_t		item = (int32_t) mr_rng_below(mr_trainer_own_rng(t), t->x->n_items);
 
 			if (!mr_sampler_likes(t, user, item))
 				return item;
 		}
 	}
-	rank = (int32_t) mr_rng_below(&t->rng, t->x->n_items - n);
+	rank = (int32_t) mr_rng_below(mr_trainer_own_rng(t), t->x->n_items - n);
 	while (low < high)
 	{
 		int32_t		middle = low + (high - low) / 2;
@@ -160,7 +160,7 @@ mr_sampler_popular(MrTrainer *t, int32_t user)
 {
 	for (int i = 0; i < MAX_REJECTIONS; i++)
 	{
-		int32_t		item = mr_alias_draw(&t->alias, &t->rng);
+		int32_t		item = mr_alias_draw(&t->alias, mr_trainer_own_rng(t));
 
 		if (!mr_sampler_likes(t, user, item))
 			return item;

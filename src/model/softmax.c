@@ -130,6 +130,17 @@ mr_softmax_refresh(MrTrainer *t, MrSoftmax *s, MrPoll poll, void *arg)
 	return MR_OK;
 }
 
+/* Nothing is drawn yet. */
+void
+mr_softmax_start_own(MrSoftmax *s)
+{
+	if (!s->sampled)
+		return;
+	s->n_columns = 0;
+	for (int32_t i = 0; i < s->ranked.points->n; i++)
+		s->column_of[i] = -1;
+}
+
 /* Biases start at 0. */
 MrStatus
 mr_softmax_start(MrTrainer *t, MrSoftmax *s, MrPoll poll, void *arg)
@@ -142,12 +153,7 @@ mr_softmax_start(MrTrainer *t, MrSoftmax *s, MrPoll poll, void *arg)
 		memset(s->ranked.bias_first, 0, n * sizeof(float));
 		memset(s->ranked.bias_second, 0, n * sizeof(float));
 	}
-	if (s->sampled)
-	{
-		s->n_columns = 0;		/* nothing drawn yet */
-		for (int32_t i = 0; i < n; i++)
-			s->column_of[i] = -1;
-	}
+	mr_softmax_start_own(s);
 	return mr_softmax_refresh(t, s, poll, arg);
 }
 
@@ -197,7 +203,7 @@ static void
 settle_extra(MrTrainer *t, const MrRanked *ranked, const MrStep *step, int32_t column)
 {
 	size_t		at = (size_t) column * t->stride;
-	float	   *gradient = ranked->points->gradient + at;
+	float	   *gradient = ranked->points->gradients + at;
 	float		extra;
 
 	if (!t->extra)
@@ -208,6 +214,24 @@ settle_extra(MrTrainer *t, const MrRanked *ranked, const MrStep *step, int32_t c
 	if (t->hyper.constraint != MR_CONSTRAINT_SPHERE)
 		t->math->axpy(gradient, -extra, ranked->points->hat + at, t->stride);
 	gradient[t->width] = 0;
+}
+
+/* As mr_softmax_step_columns(), of the columns that are this member's. */
+static MrStatus
+step_own_columns(MrTrainer *t, MrSoftmax *s, const MrStep *step, bool only_touched, MrPoll poll, void *arg)
+{
+	MrPoints   *points = s->ranked.points;
+	MrRowWalk	walk = {0};
+
+	while (mr_team_next_row(points, t->math, only_touched, &walk))
+	{
+		if (mr_trainer_tick(t, (5 + points->size) * t->stride, poll, arg))
+			return MR_STOPPED;
+		settle_extra(t, &s->ranked, step, walk.row);
+		mr_points_step(points, t->math, step, walk.row, points->gradients + (size_t) walk.row * t->stride);
+		refresh_extra(t, &s->ranked, walk.row);
+	}
+	return MR_OK;
 }
 
 /*
@@ -222,6 +246,8 @@ mr_softmax_step_columns(MrTrainer *t, MrSoftmax *s, const MrStep *step, bool onl
 	MrPoints   *points = s->ranked.points;
 	int32_t		n = only_touched ? points->n_touched : points->n;
 
+	if (mr_trainer_has_team(t))
+		return step_own_columns(t, s, step, only_touched, poll, arg);
 	for (int32_t i = 0; i < n; i++)
 	{
 		if (mr_trainer_tick(t, t->stride, poll, arg))
@@ -296,11 +322,12 @@ static MrStatus
 split_history(MrTrainer *t, int64_t first, int64_t at, int64_t n, MrPoll poll, void *arg)
 {
 	MrSoftmax  *s = &t->softmax;
+	MrRng	   *rng = mr_trainer_own_rng(t);
 	int64_t		pooled = 0;
 	int64_t		left;
 
 	if (t->hyper.tower == MR_TOWER_POOLED && n > 1)
-		left = n / 2 + ((n & 1) && (mr_rng_next(&t->rng) >> 63));
+		left = n / 2 + ((n & 1) && (mr_rng_next(rng) >> 63));
 	else
 		left = 0;
 	for (int64_t i = 0; i < n; i++)
@@ -309,7 +336,7 @@ split_history(MrTrainer *t, int64_t first, int64_t at, int64_t n, MrPoll poll, v
 
 		if (mr_trainer_tick(t, DRAW_WORK, poll, arg))
 			return MR_STOPPED;
-		take = left > 0 && (int64_t) mr_rng_below64(&t->rng, n - i) < left;
+		take = left > 0 && (int64_t) mr_rng_below64(rng, n - i) < left;
 
 		s->is_target[at + i] = !take;
 		if (take)
@@ -451,6 +478,60 @@ step_users(MrTrainer *t, const MrStep *step, int32_t rows, double *loss, MrPoll 
 }
 
 /*
+ * The users of the batch active[*next .. *end) that are this member's: of about equal
+ * work, which is a column's and an interaction's alike.
+ */
+static void
+take_part(const MrTrainer *t, int32_t *next, int32_t *end)
+{
+	const int64_t *start = t->x->user_start;
+	int64_t		columns = t->softmax.n_columns;
+	int64_t		work = 0;
+	int64_t		done = 0;
+	int32_t		first = -1;
+	int32_t		last = -1;
+
+	if (!mr_trainer_has_team(t))
+		return;
+	for (int32_t i = *next; i < *end; i++)
+		work += columns + start[t->active[i] + 1] - start[t->active[i]];
+	for (int32_t i = *next; i < *end; i++)
+	{
+		/* a user is the member's in whose part of the work it begins */
+		if (first < 0 && done * t->team.size >= work * t->team.rank)
+			first = i;
+		if (last < 0 && done * t->team.size >= work * (t->team.rank + 1))
+			last = i;
+		done += columns + start[t->active[i] + 1] - start[t->active[i]];
+	}
+	*next = first < 0 ? *end : first;
+	*end = last < 0 ? *end : last;
+}
+
+/* Loss and gradients of the users active[next .. end). */
+static MrStatus
+add_users(MrTrainer *t, const MrStep *step, int32_t next, int32_t end, double scale, double *loss, double *weight,
+		  double *prior, MrPoll poll, void *arg, MrEpochResult *result)
+{
+	MrSoftmax  *s = &t->softmax;
+
+	while (next < end)
+	{
+		int32_t		rows;
+
+		if (fill_group(t, &next, end, &rows, poll, arg) != MR_OK ||
+			mr_softmax_group(t, s, rows, scale, poll, arg, loss, weight) != MR_OK)
+			return MR_STOPPED;
+		for (int64_t i = 0; i < s->row_pair[rows]; i++)
+			result->positives += s->is_target[i];
+		result->negatives += (int64_t) rows * s->n_columns;
+		if (step_users(t, step, rows, prior, poll, arg) != MR_OK)
+			return MR_STOPPED;
+	}
+	return MR_OK;
+}
+
+/*
  * One epoch: all users in random order, hyper.batch_size of them per step of the
  * items.  The gradient is that of the mean loss of a target of an average batch,
  * so that every pair counts the same, whatever batch it falls into.
@@ -464,13 +545,16 @@ mr_softmax_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result)
 	double		loss = 0;
 	double		weight = 0;
 	double		prior = 0;
-	int64_t		steps = t->step;
+	int64_t		steps;
 
-	if (mr_trainer_shuffle(t, t->active, t->n_active, poll, arg) != MR_OK)
+	if (mr_team_shuffle(t, t->active, t->n_active, poll, arg) != MR_OK)
 		return MR_STOPPED;
+	steps = t->step;
 	for (int32_t next = 0; next < t->n_active;)
 	{
 		int32_t		end = t->n_active - next < t->hyper.batch_size ? t->n_active : next + t->hyper.batch_size;
+		int32_t		own_next = next;
+		int32_t		own_end = end;
 		MrStep		step = mr_trainer_step_now(t);
 
 		if (t->sampled && mr_softmax_draw(t, poll, arg) != MR_OK)
@@ -479,26 +563,22 @@ mr_softmax_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result)
 			return MR_STOPPED;
 		if (t->sampled && mr_softmax_gather(t, poll, arg) != MR_OK)
 			return MR_STOPPED;
-		while (next < end)
-		{
-			int32_t		rows;
-
-			if (fill_group(t, &next, end, &rows, poll, arg) != MR_OK ||
-				mr_softmax_group(t, s, rows, scale, poll, arg, &loss, &weight) != MR_OK)
-				return MR_STOPPED;
-			for (int64_t i = 0; i < s->row_pair[rows]; i++)
-				result->positives += s->is_target[i];
-			result->negatives += (int64_t) rows * s->n_columns;
-			if (step_users(t, &step, rows, &prior, poll, arg) != MR_OK)
-				return MR_STOPPED;
-		}
+		take_part(t, &own_next, &own_end);
+		if (add_users(t, &step, own_next, own_end, scale, &loss, &weight, &prior, poll, arg, result) != MR_OK)
+			return MR_STOPPED;
 		if (t->sampled && mr_softmax_scatter(t, poll, arg) != MR_OK)
 			return MR_STOPPED;
-		if (mr_softmax_step_columns(t, s, &step, t->sampled, &prior, poll, arg) != MR_OK ||
-			mr_trainer_step_towers(t, &step, poll, arg) != MR_OK)
+		mr_team_publish(&t->items);
+		if (!mr_team_barrier(t) ||
+			mr_softmax_step_columns(t, s, &step, t->sampled, &prior, poll, arg) != MR_OK ||
+			mr_trainer_step_towers(t, &step, poll, arg) != MR_OK ||
+			!mr_team_barrier(t))
 			return MR_STOPPED;
+		next = end;
 		t->step++;
 	}
+	if (mr_team_sum_result(t, result, &loss, &weight, &prior) != MR_OK)
+		return MR_STOPPED;
 	result->loss = (weight > 0 ? loss / weight : 0) + prior / (t->step > steps ? t->step - steps : 1);
 	return MR_OK;
 }

@@ -44,14 +44,14 @@ mr_tags_user_weight(const MrTags *tags)
 
 /* Take the tags' memory from the arena. */
 void
-mr_tags_layout(MrTrainer *t, MrArena *arena)
+mr_tags_layout(MrTrainer *t, MrArena *shared, MrArena *own)
 {
 	MrTags	   *tags = &t->tags;
 	MrSoftmax  *s = &tags->softmax;
 	const MrPosts *posts = tags->posts;
 	size_t		row_size = t->stride * sizeof(float);
 
-	mr_points_layout(&tags->points, arena, posts->n_tags, t->width, t->stride, &t->hyper,
+	mr_points_layout(&tags->points, shared, posts->n_tags, t->width, t->stride, &t->hyper,
 					 MR_POINTS_OWN_HAT | MR_POINTS_GRADIENT);
 	memset(&s->ranked, 0, sizeof(s->ranked));
 	s->ranked.lists = &posts->lists;
@@ -59,16 +59,16 @@ mr_tags_layout(MrTrainer *t, MrArena *arena)
 	s->ranked.temperature = t->hyper.tag_temperature;
 	if (t->bias || t->hyper.item_bias)
 	{
-		s->ranked.bias = mr_arena_take(arena, posts->n_tags, sizeof(float));
-		s->ranked.bias_first = mr_arena_take(arena, posts->n_tags, sizeof(float));
-		s->ranked.bias_second = mr_arena_take(arena, posts->n_tags, sizeof(float));
+		s->ranked.bias = mr_arena_take(shared, posts->n_tags, sizeof(float));
+		s->ranked.bias_first = mr_arena_take(shared, posts->n_tags, sizeof(float));
+		s->ranked.bias_second = mr_arena_take(shared, posts->n_tags, sizeof(float));
 	}
 	s->sampled = false;
-	mr_softmax_layout(t, s, posts->n_posts, arena);
-	tags->order = mr_arena_take(arena, posts->n_posts, sizeof(uint32_t));
-	tags->user = mr_arena_take(arena, s->group_rows, row_size);
-	tags->user_inverse = mr_arena_take(arena, s->group_rows, sizeof(float));
-	tags->pool_first = mr_arena_take(arena, s->group_rows, sizeof(int64_t));
+	mr_softmax_layout(t, s, posts->n_posts, own);
+	tags->order = mr_arena_take(shared, posts->n_posts, sizeof(uint32_t));
+	tags->user = mr_arena_take(own, s->group_rows, row_size);
+	tags->user_inverse = mr_arena_take(own, s->group_rows, sizeof(float));
+	tags->pool_first = mr_arena_take(own, s->group_rows, sizeof(int64_t));
 }
 
 /* Random points; user and item weigh the same. */
@@ -136,7 +136,7 @@ pool_user(MrTrainer *t, int32_t row, MrPoll poll, void *arg)
 	float		square;
 
 	if (stretch.n > POOL_MOST)
-		stretch.first = (int64_t) mr_rng_below64(&t->rng, stretch.n);
+		stretch.first = (int64_t) mr_rng_below64(mr_trainer_own_rng(t), stretch.n);
 	else
 		stretch.first = 0;
 	tags->pool_first[row] = stretch.first;
@@ -342,17 +342,7 @@ step_users(MrTrainer *t, const MrStep *step, double *loss, MrPoll poll, void *ar
 		mr_side_tower_backward(&t->user_tower, users, true, 1.0 / users->n_touched, loss, poll, arg) != MR_OK)
 		return MR_STOPPED;
 
-	for (int32_t i = 0; i < users->n_touched; i++)
-	{
-		int32_t		user = users->touched[i];
-
-		if (mr_trainer_tick(t, 4 * t->stride, poll, arg))
-			return MR_STOPPED;
-		mr_points_step(users, t->math, step, user, users->gradient + (size_t) user * t->stride);
-		users->is_touched[user] = 0;
-	}
-	users->n_touched = 0;
-	return MR_OK;
+	return mr_points_step_touched(t, users, step, poll, arg);
 }
 
 static void
@@ -380,6 +370,29 @@ step_batch(MrTrainer *t, const MrStep *step, double *loss, MrPoll poll, void *ar
 	return mr_trainer_step_towers(t, step, poll, arg);
 }
 
+/* Loss and gradients of the posts order[next .. end), of those that are this member's. */
+static MrStatus
+add_posts(MrTrainer *t, int32_t next, int32_t end, double scale, double *loss, double *weight,
+		  MrPoll poll, void *arg, MrEpochResult *result)
+{
+	MrSoftmax  *s = &t->tags.softmax;
+	int64_t		own_next = next;
+	int64_t		own_end = end;
+
+	mr_team_part(t, &own_next, &own_end);
+	next = (int32_t) own_next;
+	while (next < own_end)
+	{
+		if (fill_group(t, &next, (int32_t) own_end, poll, arg) != MR_OK ||
+			mr_softmax_group(t, s, s->n_rows, scale, poll, arg, loss, weight) != MR_OK ||
+			spread_queries(t, poll, arg) != MR_OK)
+			return MR_STOPPED;
+		result->positives += s->row_pair[s->n_rows];
+		result->negatives += (int64_t) s->n_rows * s->n_columns;
+	}
+	return MR_OK;
+}
+
 /*
  * One epoch: all posts in random order, hyper.batch_size of them per step.  The
  * gradient is that of the mean loss of a tag of an average batch.  Adds to the
@@ -389,38 +402,41 @@ MrStatus
 mr_tags_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result)
 {
 	MrTags	   *tags = &t->tags;
-	MrSoftmax  *s = &tags->softmax;
 	int32_t		n = tags->posts->n_posts;
 	int32_t		batch = t->hyper.batch_size < n ? t->hyper.batch_size : n;
 	double		scale = n / ((double) tags->posts->lists.n_pairs * batch);
+	MrEpochResult counts = {0};
 	double		loss = 0;
 	double		weight = 0;
 	double		prior = 0;
-	int64_t		steps = t->step;
+	int64_t		steps;
 
 	tags->logit_gradient = 0;
-	if (mr_trainer_shuffle(t, tags->order, n, poll, arg) != MR_OK)
+	if (mr_team_shuffle(t, tags->order, n, poll, arg) != MR_OK)
 		return MR_STOPPED;
+	steps = t->step;
 	for (int32_t next = 0; next < n;)
 	{
 		int32_t		end = n - next < batch ? n : next + batch;
 		MrStep		step = mr_trainer_step_now(t);
 
-		if (refresh_towers(t, next, end, poll, arg) != MR_OK)
+		if (refresh_towers(t, next, end, poll, arg) != MR_OK ||
+			add_posts(t, next, end, scale, &loss, &weight, poll, arg, &counts) != MR_OK)
 			return MR_STOPPED;
-		while (next < end)
-		{
-			if (fill_group(t, &next, end, poll, arg) != MR_OK ||
-				mr_softmax_group(t, s, s->n_rows, scale, poll, arg, &loss, &weight) != MR_OK ||
-				spread_queries(t, poll, arg) != MR_OK)
-				return MR_STOPPED;
-			result->positives += s->row_pair[s->n_rows];
-			result->negatives += (int64_t) s->n_rows * s->n_columns;
-		}
-		if (step_batch(t, &step, &prior, poll, arg) != MR_OK)
+		mr_team_publish(&t->items);
+		mr_team_publish(&t->users);
+		/* the sum is the barrier, too */
+		if (mr_team_sum(t, &tags->logit_gradient, 1) != MR_OK ||
+			step_batch(t, &step, &prior, poll, arg) != MR_OK ||
+			!mr_team_barrier(t))
 			return MR_STOPPED;
+		next = end;
 		t->step++;
 	}
+	if (mr_team_sum_result(t, &counts, &loss, &weight, &prior) != MR_OK)
+		return MR_STOPPED;
+	result->positives += counts.positives;
+	result->negatives += counts.negatives;
 	result->tag_loss = (weight > 0 ? loss / weight : 0) + prior / (t->step > steps ? t->step - steps : 1);
 	result->loss = (1 - t->hyper.tag_weight) * result->loss + t->hyper.tag_weight * result->tag_loss;
 	return isfinite(result->tag_loss) ? MR_OK : MR_DIVERGED;

@@ -93,9 +93,12 @@ id_hyper(const MrTrainer *t, const MrSideTower *tower, int *flags)
 	return hyper;
 }
 
-/* Place everything, or count it when the arena has no base. */
+/*
+ * Place everything, or count it when the arenas have no base.  shared: what all
+ * members of a team see; own: what is this one's.  Without a team they are one.
+ */
 static void
-lay_out(MrTrainer *t, MrArena *arena)
+lay_out(MrTrainer *t, MrArena *shared, MrArena *own)
 {
 	bool		softmax = t->hyper.loss == MR_LOSS_SOFTMAX;
 	int			hinge_flags = MR_POINTS_GRADIENT | MR_POINTS_SPARSE | MR_POINTS_DRIFT;
@@ -106,40 +109,49 @@ lay_out(MrTrainer *t, MrArena *arena)
 	int			user_flags = softmax ? (tags ? MR_POINTS_GRADIENT | MR_POINTS_SPARSE : 0) : hinge_flags;
 	MrHyper		hyper;
 
-	mr_side_tower_layout(&t->item_tower, arena, &t->hyper, t->hyper.item_combination, t->x->item_features,
+	if (shared->members > 1)
+		t->board = mr_arena_take(shared, 1, sizeof(MrTeamBoard));
+	mr_side_tower_layout(&t->item_tower, own, &t->hyper, t->hyper.item_combination, t->x->item_features,
 						 t->x->n_items, t->width, t->stride);
-	mr_side_tower_layout(&t->user_tower, arena, &t->hyper, t->hyper.user_combination, t->x->user_features,
+	mr_side_tower_layout(&t->user_tower, own, &t->hyper, t->hyper.user_combination, t->x->user_features,
 						 t->x->n_users, t->width, t->stride);
-	t->active = mr_arena_take(arena, t->n_active, sizeof(uint32_t));
-	t->item_count = mr_arena_take(arena, n_items, sizeof(int32_t));
+	t->active = mr_arena_take(shared, t->n_active, sizeof(uint32_t));
+	t->item_count = mr_arena_take(shared, n_items, sizeof(int32_t));
 	if (t->hyper.propensity_exponent > 0)
-		t->item_weight = mr_arena_take(arena, n_items, sizeof(float));
+		t->item_weight = mr_arena_take(shared, n_items, sizeof(float));
 	hyper = id_hyper(t, &t->item_tower, &item_flags);
-	mr_points_layout(&t->items, arena, t->x->n_items, t->width, t->stride, &hyper, item_flags);
+	mr_points_layout(&t->items, shared, t->x->n_items, t->width, t->stride, &hyper, item_flags);
 	hyper = id_hyper(t, &t->user_tower, &user_flags);
 	if (t->hyper.tower == MR_TOWER_FREE)
-		mr_points_layout(&t->users, arena, t->x->n_users, t->width, t->stride, &hyper, user_flags);
+		mr_points_layout(&t->users, shared, t->x->n_users, t->width, t->stride, &hyper, user_flags);
 	if (softmax && t->hyper.item_bias)
 	{
-		t->bias = mr_arena_take(arena, n_items, sizeof(float));
-		t->bias_first = mr_arena_take(arena, n_items, sizeof(float));
-		t->bias_second = mr_arena_take(arena, n_items, sizeof(float));
+		t->bias = mr_arena_take(shared, n_items, sizeof(float));
+		t->bias_first = mr_arena_take(shared, n_items, sizeof(float));
+		t->bias_second = mr_arena_take(shared, n_items, sizeof(float));
 	}
 	if (t->hyper.sampling == MR_SAMPLING_POPULARITY || t->hyper.sampling == MR_SAMPLING_TWO_STAGE)
-		mr_alias_layout(&t->alias, arena, t->x->n_items);
-	t->export_row = mr_arena_take(arena, 2, t->stride * sizeof(float));
+		mr_alias_layout(&t->alias, shared, t->x->n_items);
+	t->export_row = mr_arena_take(own, 2, t->stride * sizeof(float));
 	if (softmax)
 	{
 		MrRanked	items = {t->x, &t->items, t->hyper.temperature, t->item_weight, t->bias, t->bias_first, t->bias_second};
 
 		t->softmax.ranked = items;
 		t->softmax.sampled = t->sampled;
-		mr_softmax_layout(t, &t->softmax, t->n_active, arena);
+		mr_softmax_layout(t, &t->softmax, t->n_active, own);
 	}
 	else
-		mr_hinge_layout(t, arena);
+		mr_hinge_layout(t, shared, own);
 	if (tags)
-		mr_tags_layout(t, arena);
+		mr_tags_layout(t, shared, own);
+}
+
+/* The first cache line in the caller's block, which may start anywhere. */
+static char *
+aligned(void *memory)
+{
+	return (char *) (((uintptr_t) memory + ARENA_ALIGNMENT - 1) & ~(uintptr_t) (ARENA_ALIGNMENT - 1));
 }
 
 /*
@@ -155,10 +167,34 @@ mr_trainer_bytes(const MrHyper *hyper, const MrInteractions *x, const MrPosts *p
 	set_sizes(&t, hyper, x, posts);
 	if (t.stride > MAX_STRIDE)
 		return SIZE_MAX;
-	mr_arena_take(&arena, 1, ARENA_ALIGNMENT - 1);	/* the caller's block may start anywhere */
+	mr_arena_take(&arena, 1, ARENA_ALIGNMENT - 1);
 	mr_arena_take(&arena, 1, sizeof(MrTrainer));
-	lay_out(&t, &arena);
+	lay_out(&t, &arena, &arena);
 	return arena.overflow ? SIZE_MAX : arena.used;
+}
+
+/*
+ * Bytes that a team needs: shared, once, on a cache line; and each member's own.
+ * False if a count overflows or the sizes are beyond what the trainer can address.
+ */
+bool
+mr_trainer_team_bytes(const MrHyper *hyper, const MrInteractions *x, const MrPosts *posts,
+					  int32_t members, size_t *shared, size_t *own)
+{
+	MrTrainer	t;
+	MrArena		common = {NULL, 0, false, members};
+	MrArena		private = {NULL, 0, false};
+
+	set_sizes(&t, hyper, x, posts);
+	if (t.stride > MAX_STRIDE)
+		return false;
+	t.team.size = members;
+	mr_arena_take(&private, 1, ARENA_ALIGNMENT - 1);
+	mr_arena_take(&private, 1, sizeof(MrTrainer));
+	lay_out(&t, &common, &private);
+	*shared = common.used;
+	*own = private.used;
+	return !common.overflow && !private.overflow;
 }
 
 /* Is there a user who does not like every item? */
@@ -195,6 +231,15 @@ count_interactions(MrTrainer *t, MrPoll poll, void *arg)
 	return MR_OK;
 }
 
+/* Is there anything to learn, and with what? */
+static MrStatus
+check_start(const MrInteractions *x)
+{
+	if (!has_negative(x))
+		return MR_NO_NEGATIVE;
+	return mr_gemm_load() != NULL ? MR_NO_BLAS : MR_OK;
+}
+
 /*
  * Start a training in the caller's memory (any alignment, `bytes` long).  x and
  * posts (NULL: no tags; softmax only) must live as long as the trainer; the memory
@@ -215,20 +260,62 @@ mr_trainer_init(void *memory, size_t bytes, const MrHyper *hyper,
 
 	if (needed == SIZE_MAX || bytes < needed)
 		*status = MR_OUT_OF_MEMORY;
-	else if (!has_negative(x))
-		*status = MR_NO_NEGATIVE;
-	else if (mr_gemm_load() != NULL)
-		*status = MR_NO_BLAS;
 	else
-		*status = MR_OK;
+		*status = check_start(x);
 	if (*status != MR_OK)
 		return NULL;
 
-	arena.base = (char *) (((uintptr_t) memory + ARENA_ALIGNMENT - 1) & ~(uintptr_t) (ARENA_ALIGNMENT - 1));
+	arena.base = aligned(memory);
 	t = mr_arena_take(&arena, 1, sizeof(MrTrainer));
 	set_sizes(t, hyper, x, posts);
-	lay_out(t, &arena);
+	lay_out(t, &arena, &arena);
 	return t;
+}
+
+/* Why this can only be trained alone, in words; NULL: a team can do it. */
+const char *
+mr_trainer_alone(const MrHyper *hyper, const MrInteractions *x)
+{
+	if ((x->user_features && hyper->user_combination != MR_COMBINE_ID) ||
+		(x->item_features && hyper->item_combination != MR_COMBINE_ID))
+		return "the networks of features are trained by one process";
+	return NULL;
+}
+
+/*
+ * A member's trainer.  shared: the same memory in all members, on a cache line, of
+ * the size that mr_trainer_team_bytes() says for `members`, which may be more than
+ * team->size; own: this member's.  Everything else must be the same in all of them,
+ * and mr_trainer_alone() have no objection.  NULL with *status as mr_trainer_init().
+ */
+MrTrainer *
+mr_trainer_join(const MrTeam *team, int32_t members, void *shared, void *own, const MrHyper *hyper,
+				const MrInteractions *x, const MrPosts *posts, MrStatus *status)
+{
+	MrArena		common = {shared, 0, false, members, team->rank, team->size};
+	MrArena		private = {aligned(own), 0, false};
+	MrTrainer  *t;
+
+	*status = check_start(x);
+	if (*status != MR_OK)
+		return NULL;
+	t = mr_arena_take(&private, 1, sizeof(MrTrainer));
+	set_sizes(t, hyper, x, posts);
+	t->team = *team;
+	lay_out(t, &common, &private);
+	return t;
+}
+
+/* The part of the start that is about a member's own memory; the leader does it with the rest. */
+static MrStatus
+start_own(MrTrainer *t, MrPoll poll, void *arg)
+{
+	if (t->hyper.loss == MR_LOSS_SOFTMAX)
+		mr_softmax_start_own(&t->softmax);
+	else if (mr_hinge_start(t, poll, arg) != MR_OK)
+		return MR_STOPPED;
+	t->started = true;
+	return MR_OK;
 }
 
 /*
@@ -240,6 +327,8 @@ mr_trainer_start(MrTrainer *t, MrPoll poll, void *arg)
 {
 	if (t->started)
 		return MR_OK;
+	if (t->team.rank > 0)
+		return start_own(t, poll, arg);
 	mr_rng_seed(&t->rng, t->hyper.seed);
 	if (count_interactions(t, poll, arg) != MR_OK)
 		return MR_STOPPED;
@@ -325,7 +414,8 @@ mr_trainer_step_towers(MrTrainer *t, const MrStep *step, MrPoll poll, void *arg)
  * half of the positives), then every post once.  poll may be NULL.
  *
  * Returns MR_OK, MR_STOPPED when poll() said so, or MR_DIVERGED when the loss is
- * not finite; after the last two the trainer is of no further use.
+ * not finite; after the last two the trainer is of no further use.  All members of a
+ * team get the same result.
  */
 MrStatus
 mr_trainer_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result)

@@ -16,6 +16,14 @@
  *		mr_trainer_export(t, users, items), mr_trainer_export_tags(t, tags)
  *
  * With one seed, two runs on one machine give the same points bit for bit.
+ *
+ * With a team (team.h) each member has a trainer over the same shared memory.  The
+ * members call mr_trainer_epoch() together, everything else is the leader's:
+ *
+ *		mr_trainer_team_bytes(&hyper, &x, posts, members, &shared, &own)
+ *		t = mr_trainer_join(&team, ...)
+ *		while (epoch < hyper.epochs)
+ *			status = mr_trainer_epoch(t, poll, arg, &result)
  */
 #ifndef MR_TRAINER_H
 #define MR_TRAINER_H
@@ -26,6 +34,7 @@
 
 #include "model/features.h"
 #include "model/interactions.h"
+#include "model/team.h"
 #include "model/tower.h"
 
 typedef enum MrLoss
@@ -206,6 +215,11 @@ extern const char *mr_recipe_conflict(const MrHyper *hyper);
 /* trainer.c */
 extern size_t mr_trainer_bytes(const MrHyper *hyper, const MrInteractions *x, const MrPosts *posts);
 extern MrTrainer *mr_trainer_init(void *memory, size_t bytes, const MrHyper *hyper,
+								  const MrInteractions *x, const MrPosts *posts, MrStatus *status);
+extern const char *mr_trainer_alone(const MrHyper *hyper, const MrInteractions *x);
+extern bool mr_trainer_team_bytes(const MrHyper *hyper, const MrInteractions *x, const MrPosts *posts,
+								  int32_t members, size_t *shared, size_t *own);
+extern MrTrainer *mr_trainer_join(const MrTeam *team, int32_t members, void *shared, void *own, const MrHyper *hyper,
 								  const MrInteractions *x, const MrPosts *posts, MrStatus *status);
 extern MrStatus mr_trainer_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result);
 extern MrStatus mr_trainer_export(MrTrainer *t, MrPoll poll, void *arg, float *users, float *items);

@@ -13,6 +13,7 @@
  *	sampler.c	negatives;  two_stage.c  those of arXiv 1909.10912
  *	towers.c	points from ids and features, net.c the network in them
  *	export.c	points out, light propagation
+ *	team.c		several processes at one training
  */
 #ifndef MR_TRAINER_STATE_H
 #define MR_TRAINER_STATE_H
@@ -20,6 +21,7 @@
 #include "math/rowmath.h"
 #include "math/topk.h"
 #include "model/points.h"
+#include "model/team.h"
 #include "model/towers.h"
 #include "model/trainer.h"
 #include "util/rng.h"
@@ -111,11 +113,14 @@ typedef struct MrHinge
 	double	   *weight_sum;		/* [MR_TWO_STAGE_ROWS] */
 	int32_t		n_blocks;
 	float	   *block_sums;		/* [MR_TWO_STAGE_ROWS][n_blocks] */
+	int32_t    *batch_draws;	/* [pairs of a member's part][negatives], with a team and drift only */
 	/* covariance */
 	float	   *covariance_points;	/* [rows of a part][stride] */
 	float	   *covariance_gradient;	/* [rows of a part][stride] */
 	float	   *covariance_matrix;	/* [stride][stride] */
 	double	   *covariance_mean;	/* [stride] */
+	float	   *covariance_matrices;	/* [members][stride][stride] with a team */
+	double	   *covariance_means;	/* [members][stride] */
 } MrHinge;
 
 /* The tags, if there are any; see tags.c. */
@@ -137,12 +142,39 @@ typedef struct MrTags
 	double		logit_gradient;
 } MrTags;
 
+/* What the leader knows and all members of a team must. */
+typedef struct MrTeamState
+{
+	MrRng		rng;
+	int32_t		epoch;
+	int64_t		step;
+	double		popularity_sum;
+	float		logit[5];		/* of the tags' user weight, with what the optimiser keeps */
+} MrTeamState;
+
+#define MR_TEAM_SUMS 8
+
+/* Where the members of a team leave word for each other. */
+typedef struct MrTeamBoard
+{
+	MrTeamState state;
+	double		sums[2][MR_TEAM_MOST][MR_TEAM_SUMS];
+} MrTeamBoard;
+
+/*
+ * With a team the pieces marked (s) are shared by its members, who change them only
+ * where the epoch's phases allow it; the others are each member's own.
+ */
 struct MrTrainer
 {
 	MrHyper		hyper;
 	const MrInteractions *x;
 	const MrRowMath *math;
-	MrRng		rng;
+	MrTeam		team;
+	MrTeamBoard *board;			/* (s) with a team */
+	uint32_t	sum_round;
+	MrRng		rng;			/* with a team: the same in all members */
+	MrRng		own_rng;		/* with a team: for draws of this member only */
 	int32_t		width;			/* coordinates without the bias */
 	int32_t		stride;			/* floats of a row */
 	int32_t		gemm_width;		/* coordinates of the matrix products */
@@ -154,24 +186,37 @@ struct MrTrainer
 	int64_t		unpolled;		/* work since the last poll, see mr_trainer_tick() */
 	int64_t		steps_per_epoch;
 	int32_t		n_active;		/* users with a positive */
-	uint32_t   *active;			/* [n_active] their numbers, shuffled each epoch */
+	uint32_t   *active;			/* (s) [n_active] their numbers, shuffled each epoch */
 	int64_t		n_active_pairs;
-	int32_t    *item_count;		/* [n_items] interactions of each item */
-	float	   *item_weight;	/* [n_items] of its interactions, or NULL: 1; see propensity.c */
-	MrPoints	items;
-	MrPoints	users;			/* free tower only */
+	int32_t    *item_count;		/* (s) [n_items] interactions of each item */
+	float	   *item_weight;	/* (s) [n_items] of its interactions, or NULL: 1; see propensity.c */
+	MrPoints	items;			/* (s) */
+	MrPoints	users;			/* (s) free tower only */
 	MrSideTower item_tower;		/* on, if the items have features */
 	MrSideTower user_tower;
-	float	   *bias;			/* [n_items], item_bias only */
+	float	   *bias;			/* (s) [n_items], item_bias only, as the two below */
 	float	   *bias_first;
 	float	   *bias_second;
-	MrAlias		alias;			/* popularity */
+	MrAlias		alias;			/* (s) popularity */
 	double		popularity_sum; /* SUM of count ^ popularity_exponent */
 	float	   *export_row;		/* [2][stride] */
 	MrSoftmax	softmax;
 	MrHinge		hinge;
 	MrTags		tags;
 };
+
+static inline bool
+mr_trainer_has_team(const MrTrainer *t)
+{
+	return t->team.size > 1;
+}
+
+/* The random numbers for what only this member does. */
+static inline MrRng *
+mr_trainer_own_rng(MrTrainer *t)
+{
+	return mr_trainer_has_team(t) ? &t->own_rng : &t->rng;
+}
 
 /* Adam's constants and the learning rate of the bias relative to the points'. */
 #define MR_ADAM_BETA1 0.9f
@@ -214,9 +259,18 @@ extern MrStep mr_trainer_step_now(const MrTrainer *t);
 extern MrStatus mr_trainer_step_towers(MrTrainer *t, const MrStep *step, MrPoll poll, void *arg);
 extern MrStatus mr_trainer_shuffle(MrTrainer *t, uint32_t *values, uint32_t n, MrPoll poll, void *arg);
 
+/* team.c */
+extern bool mr_team_barrier(const MrTrainer *t);
+extern MrStatus mr_team_shuffle(MrTrainer *t, uint32_t *values, uint32_t n, MrPoll poll, void *arg);
+extern MrStatus mr_team_sum(MrTrainer *t, double *values, int32_t n);
+extern MrStatus mr_team_sum_result(MrTrainer *t, MrEpochResult *result, double *loss, double *weight, double *prior);
+extern MrStatus mr_points_step_touched(MrTrainer *t, MrPoints *points, const MrStep *step, MrPoll poll, void *arg);
+extern void mr_team_part(const MrTrainer *t, int64_t *first, int64_t *end);
+
 /* softmax.c */
 extern void mr_softmax_layout(MrTrainer *t, MrSoftmax *s, int32_t most_rows, MrArena *arena);
 extern MrStatus mr_softmax_start(MrTrainer *t, MrSoftmax *s, MrPoll poll, void *arg);
+extern void mr_softmax_start_own(MrSoftmax *s);
 extern MrStatus mr_softmax_refresh(MrTrainer *t, MrSoftmax *s, MrPoll poll, void *arg);
 extern MrStatus mr_softmax_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result);
 extern MrStatus mr_softmax_step_columns(MrTrainer *t, MrSoftmax *s, const MrStep *step, bool only_touched,
@@ -236,13 +290,13 @@ extern MrStatus mr_softmax_group(MrTrainer *t, MrSoftmax *s, int32_t rows, doubl
 
 /* tags.c */
 extern bool mr_tags_only(const MrHyper *hyper, const MrPosts *posts);
-extern void mr_tags_layout(MrTrainer *t, MrArena *arena);
+extern void mr_tags_layout(MrTrainer *t, MrArena *shared, MrArena *own);
 extern MrStatus mr_tags_start(MrTrainer *t, MrPoll poll, void *arg);
 extern MrStatus mr_tags_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result);
 extern double mr_tags_user_weight(const MrTags *tags);
 
 /* hinge.c */
-extern void mr_hinge_layout(MrTrainer *t, MrArena *arena);
+extern void mr_hinge_layout(MrTrainer *t, MrArena *shared, MrArena *own);
 extern MrStatus mr_hinge_start(MrTrainer *t, MrPoll poll, void *arg);
 extern MrStatus mr_hinge_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result);
 

@@ -208,8 +208,8 @@ draw_candidate(MrTrainer *t, int32_t row)
 	double		left;
 
 	if (!(h->weight_sum[row] > 0))
-		return h->candidates[mr_rng_below(&t->rng, n)];
-	left = mr_rng_uniform(&t->rng) * h->weight_sum[row];
+		return h->candidates[mr_rng_below(mr_trainer_own_rng(t), n)];
+	left = mr_rng_uniform(mr_trainer_own_rng(t)) * h->weight_sum[row];
 	while (at + MR_TWO_STAGE_BLOCK < n && left >= block[at / MR_TWO_STAGE_BLOCK])
 	{
 		left -= block[at / MR_TWO_STAGE_BLOCK];
