@@ -212,3 +212,28 @@ mr_gemm(MrTranspose transpose_a, MrTranspose transpose_b, int m, int n, int k,
 				   transpose_b == MR_TRANSPOSED ? CBLAS_TRANS : CBLAS_NO_TRANS,
 				   m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
+
+/*
+ * One row of a product where the library could not be loaded:
+ * dots[j] = alpha u . row j, for rows [n][k].
+ */
+void
+mr_plain_dots(const float *u, const float *rows, int n, int k, float alpha, float *dots)
+{
+	for (int j = 0; j < n; j++)
+	{
+		const float *v = rows + (size_t) j * k;
+		float		even = 0;
+		float		odd = 0;
+		int			l = 0;
+
+		for (; l + 2 <= k; l += 2)
+		{
+			even += u[l] * v[l];
+			odd += u[l + 1] * v[l + 1];
+		}
+		if (l < k)
+			even += u[l] * v[l];
+		dots[j] = alpha * (even + odd);
+	}
+}

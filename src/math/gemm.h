@@ -24,5 +24,6 @@ extern int	mr_gemm_parallel(void);
 extern void mr_gemm(MrTranspose transpose_a, MrTranspose transpose_b, int m, int n, int k,
 					float alpha, const float *a, int lda, const float *b, int ldb,
 					float beta, float *c, int ldc);
+extern void mr_plain_dots(const float *u, const float *rows, int n, int k, float alpha, float *dots);
 
 #endif							/* MR_GEMM_H */

@@ -18,6 +18,15 @@
 #include <immintrin.h>
 #elif defined(__aarch64__) && defined(__ARM_NEON)
 #include <arm_neon.h>
+
+/* One bit of each lane, which is all ones or all zeroes. */
+static inline __attribute__((always_inline)) uint32_t
+mask_of_4(uint32x4_t x)
+{
+	const uint32x4_t bits = {1, 2, 4, 8};
+
+	return vaddvq_u32(vandq_u32(x, bits));
+}
 #endif
 
 #define PASTE_(a, b) a##b
@@ -55,14 +64,17 @@ sum_of_16(__m512 x)
 #define KERNEL_LABEL "sse2"
 #define KERNEL_SQRT(x) ((F_base) _mm_sqrt_ps((__m128) (x)))
 #define KERNEL_SUM(x) sum_of_4((__m128) (x))
+#define KERNEL_MASK(x) ((uint32_t) _mm_movemask_ps((__m128) (x)))
 #elif defined(__aarch64__) && defined(__ARM_NEON)
 #define KERNEL_LABEL "neon"
 #define KERNEL_SQRT(x) ((F_base) vsqrtq_f32((float32x4_t) (x)))
 #define KERNEL_SUM(x) (((x)[0] + (x)[2]) + ((x)[1] + (x)[3]))
+#define KERNEL_MASK(x) mask_of_4((uint32x4_t) (x))
 #else
 #define KERNEL_LABEL "generic"
 #define KERNEL_SQRT(x) ((F_base) {sqrtf((x)[0]), sqrtf((x)[1]), sqrtf((x)[2]), sqrtf((x)[3])})
 #define KERNEL_SUM(x) (((x)[0] + (x)[2]) + ((x)[1] + (x)[3]))
+#define KERNEL_MASK(x) ((uint32_t) (((x)[0] & 1) | ((x)[1] & 2) | ((x)[2] & 4) | ((x)[3] & 8)))
 #endif
 #include "math/rowmath_kernels.h"
 #undef KERNEL
@@ -71,6 +83,7 @@ sum_of_16(__m512 x)
 #undef KERNEL_LABEL
 #undef KERNEL_SQRT
 #undef KERNEL_SUM
+#undef KERNEL_MASK
 
 #ifdef MR_ROWMATH_X86
 #define KERNEL(name) PASTE(name, _avx2)
@@ -79,6 +92,7 @@ sum_of_16(__m512 x)
 #define KERNEL_LABEL "avx2"
 #define KERNEL_SQRT(x) ((F_avx2) _mm256_sqrt_ps((__m256) (x)))
 #define KERNEL_SUM(x) sum_of_8((__m256) (x))
+#define KERNEL_MASK(x) ((uint32_t) _mm256_movemask_ps((__m256) (x)))
 #include "math/rowmath_kernels.h"
 #undef KERNEL
 #undef KERNEL_TARGET
@@ -86,6 +100,7 @@ sum_of_16(__m512 x)
 #undef KERNEL_LABEL
 #undef KERNEL_SQRT
 #undef KERNEL_SUM
+#undef KERNEL_MASK
 
 #define KERNEL(name) PASTE(name, _avx512)
 #define KERNEL_TARGET __attribute__((target("avx512f,avx512dq,fma")))
@@ -93,6 +108,7 @@ sum_of_16(__m512 x)
 #define KERNEL_LABEL "avx512"
 #define KERNEL_SQRT(x) ((F_avx512) _mm512_sqrt_ps((__m512) (x)))
 #define KERNEL_SUM(x) sum_of_16((__m512) (x))
+#define KERNEL_MASK(x) ((uint32_t) _mm512_movepi32_mask((__m512i) (x)))
 #include "math/rowmath_kernels.h"
 #undef KERNEL
 #undef KERNEL_TARGET
@@ -100,6 +116,7 @@ sum_of_16(__m512 x)
 #undef KERNEL_LABEL
 #undef KERNEL_SQRT
 #undef KERNEL_SUM
+#undef KERNEL_MASK
 #endif
 
 /*

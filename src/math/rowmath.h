@@ -73,6 +73,8 @@ typedef struct MrRowMath
 	float		(*exp_sum) (float *x, float shift, size_t n);	/* x = exp(x - shift); their sum */
 	/* w = exp(exponent log(1 - s^2 + 1e-8) - shift) where s > 0, else 0; their sum */
 	float		(*inverse_density) (float *w, const float *s, float exponent, float shift, size_t n);
+	/* ids[] = the i < n with x[i] - shift[i] >= bound, ascending; their number */
+	size_t		(*above) (const float *x, const float *shift, float bound, size_t n, int32_t *ids);
 } MrRowMath;
 
 /* rowmath.c */

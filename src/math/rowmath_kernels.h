@@ -8,6 +8,7 @@
  *		KERNEL_WIDTH		floats per vector, a divisor of MR_ROW_PAD
  *		KERNEL_SQRT(x)		square root of a vector
  *		KERNEL_SUM(x)		sum of its lanes, in a fixed order
+ *		KERNEL_MASK(x)		of a vector of true and false lanes, bit i for lane i
  *		KERNEL_LABEL		the variant's name
  * No include guard: that is the point.
  */
@@ -520,12 +521,47 @@ KERNEL(inverse_density) (float *w, const float *s, float exponent, float shift, 
 	return KERNEL_SUM(sum);
 }
 
+/*
+ * Four vectors at a time are tested together: where the bound is a good one, nearly
+ * all fail.
+ */
+KERNEL_TARGET static size_t
+KERNEL(above) (const float *x, const float *shift, float bound, size_t n, int32_t *ids)
+{
+	size_t		count = 0;
+	size_t		i = 0;
+
+	for (; i + 4 * W <= n; i += 4 * W)
+	{
+		VI			hit[4];
+		VI			any = {0};
+
+		for (int v = 0; v < 4; v++)
+		{
+			hit[v] = (VI) (AT_CONST(x + i + v * W) - AT_CONST(shift + i + v * W) >= bound);
+			any |= hit[v];
+		}
+		if (__builtin_expect(KERNEL_MASK(any) == 0, 1))
+			continue;
+		for (int v = 0; v < 4; v++)
+		{
+			for (uint32_t mask = KERNEL_MASK(hit[v]); mask != 0; mask &= mask - 1)
+				ids[count++] = (int32_t) (i + v * W) + __builtin_ctz(mask);
+		}
+	}
+	for (; i < n; i++)
+		if (x[i] - shift[i] >= bound)
+			ids[count++] = (int32_t) i;
+	return count;
+}
+
 static const MrRowMath KERNEL(table) = {
 	KERNEL_LABEL,
 	KERNEL(dot), KERNEL(squared_distance), KERNEL(squared_distances), KERNEL(axpy), KERNEL(scale),
 	KERNEL(hinge), KERNEL(gather_sum), KERNEL(gather_axpy), KERNEL(scatter_axpy), KERNEL(multiply),
 	KERNEL(relu), KERNEL(tanh), KERNEL(gelu), KERNEL(drop),
-	KERNEL(adam), KERNEL(adagrad), KERNEL(max), KERNEL(exp_sum), KERNEL(inverse_density)
+	KERNEL(adam), KERNEL(adagrad), KERNEL(max), KERNEL(exp_sum), KERNEL(inverse_density),
+	KERNEL(above)
 };
 
 #undef VF

@@ -72,24 +72,7 @@ products(RankRun *run, int32_t n_slots, int32_t first, int32_t n)
 	}
 	for (int32_t i = 0; i < n_slots && !run->stopped; i++)
 	{
-		const float *u = run->users + (size_t) i * d;
-
-		for (int32_t j = 0; j < n; j++)
-		{
-			const float *v = items + (size_t) j * d;
-			float		even = 0;
-			float		odd = 0;
-			int32_t		l = 0;
-
-			for (; l + 2 <= d; l += 2)
-			{
-				even += u[l] * v[l];
-				odd += u[l + 1] * v[l + 1];
-			}
-			if (l < d)
-				even += u[l] * v[l];
-			run->scores[(size_t) i * run->item_block + j] = 2 * (even + odd);
-		}
+		mr_plain_dots(run->users + (size_t) i * d, items, n, d, 2.0f, run->scores + (size_t) i * run->item_block);
 		tick(run, (int64_t) n * d);
 	}
 }
