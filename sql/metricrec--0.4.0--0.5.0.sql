@@ -125,3 +125,48 @@ CREATE FUNCTION metricrec.check_workers(
 AS 'MODULE_PATHNAME', 'mr_check_workers' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION metricrec.check_workers IS
 	'starts that many background workers over that much shared memory, in kB, as a training would, and says how many came';
+
+--
+-- The answers of all users.
+--
+CREATE FUNCTION metricrec.recommend_all_rows(
+	model name,
+	k int4,
+	exclude_seen boolean,
+	users regclass,
+	candidates regclass,
+	OUT user_id text, OUT item_id text, OUT distance float8, OUT rank int4)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'mr_recommend_all' LANGUAGE C STABLE PARALLEL UNSAFE COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION metricrec.recommend_all_rows IS
+	'what metricrec.recommend_all() calls, where it gives its rows one at a time';
+
+-- The planner puts the body in the place of the call, so that rows come one by one and
+-- whoever wants a few does not wait for all of them.
+CREATE FUNCTION metricrec.recommend_all(
+	model name DEFAULT NULL,
+	k int4 DEFAULT 10,
+	exclude_seen boolean DEFAULT true,
+	users regclass DEFAULT NULL,
+	candidates regclass DEFAULT NULL)
+RETURNS TABLE (user_id text, item_id text, distance float8, rank int4)
+LANGUAGE sql STABLE PARALLEL UNSAFE COST 1000000 ROWS 100000
+BEGIN ATOMIC
+	SELECT (s.answer).user_id, (s.answer).item_id, (s.answer).distance, (s.answer).rank
+	FROM (SELECT metricrec.recommend_all_rows(model, k, exclude_seen, users, candidates) AS answer) s;
+END;
+COMMENT ON FUNCTION metricrec.recommend_all IS
+	'the nearest items of every user, user by user; ids as text';
+
+CREATE PROCEDURE metricrec.recommend_all_into(
+	model name,
+	k int4,
+	table_name text,
+	exclude_seen boolean DEFAULT true,
+	users regclass DEFAULT NULL,
+	candidates regclass DEFAULT NULL,
+	if_exists text DEFAULT 'error',
+	INOUT rows int8 DEFAULT NULL)
+AS 'MODULE_PATHNAME', 'mr_recommend_all_into' LANGUAGE C;
+COMMENT ON PROCEDURE metricrec.recommend_all_into IS
+	'writes the nearest items of every user into a table with the model''s own types of ids';

@@ -33,7 +33,8 @@ budget_check(MrBudget *budget, Size size)
 				 errdetail("After %lld rows, at least %zu kB are needed; the limit is %zu kB.",
 						   (long long) budget->rows,
 						   (budget->used + size + 1023) / 1024, budget->limit / 1024),
-				 errhint("Raise metricrec.training_memory, or read fewer rows through a view.")));
+				 errhint("%s", budget->hint ? budget->hint :
+						 "Raise metricrec.training_memory, or read fewer rows through a view.")));
 	budget->peak = Max(budget->peak, budget->used + size);
 }
 

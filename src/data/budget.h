@@ -16,6 +16,7 @@ typedef struct MrBudget
 	Size		peak;			/* the most that was ever held, copies included */
 	int64		rows;			/* rows read so far, for the error's detail */
 	const char *what;			/* is read, for the error: NULL = "interactions" */
+	const char *hint;			/* for the error, or NULL */
 } MrBudget;
 
 /* budget.c */

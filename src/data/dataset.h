@@ -44,6 +44,8 @@ typedef struct MrDatasetSource
 	const char *tag_column;
 	bool		has_min_rating;
 	double		min_rating;		/* a lower rating is seen, but not positive */
+	const char *condition;		/* SQL on the row t, or NULL: only these rows */
+	bool		keep_bad_values;	/* rows that a training skips are seen, not positive */
 } MrDatasetSource;
 
 /* What became of the rows that were read. */
@@ -100,12 +102,26 @@ typedef struct MrMappedPosts
 	MrDatasetCounts counts;
 } MrMappedPosts;
 
+/*
+ * Everything that users have seen, in the row numbers of existing maps: for answers
+ * to many users at once.  A pair that is positive by any of its rows is among the
+ * positives, and may be among the others too.
+ */
+typedef struct MrHistories
+{
+	MemoryContext context;		/* holds everything below */
+	MrInteractions positives;
+	MrInteractions others;		/* n_pairs may be 0 */
+} MrHistories;
+
 /* dataset_load.c */
 extern MrDataset *mr_dataset_load(const MrDatasetSource *source, MemoryContext parent, Size limit);
 extern MrMappedPairs *mr_dataset_load_mapped(const MrDatasetSource *source, MrIdMap *users, MrIdMap *items,
 											 MemoryContext parent, Size limit);
 extern MrMappedPosts *mr_dataset_load_posts(const MrDatasetSource *source, MrIdMap *users, MrIdMap *items, MrIdMap *tags,
 											MemoryContext parent, Size limit);
+extern MrHistories *mr_dataset_load_histories(const MrDatasetSource *source, MrIdMap *users, bool add_users, MrIdMap *items,
+											  MemoryContext parent, Size limit);
 extern void mr_dataset_check_columns(const MrDatasetSource *source, Oid *user_type, Oid *item_type, Oid *tag_type);
 
 /* dataset_source.c: columns of any relation that is read by keys */

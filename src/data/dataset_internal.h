@@ -29,6 +29,7 @@ typedef struct MrDatasetQuery
 	int			tag_at;
 	bool		has_min_rating;
 	double		min_rating;
+	bool		keep_bad_values;
 } MrDatasetQuery;
 
 /*

@@ -306,7 +306,9 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	if (!take_values(receiver, slot, i))
 	{
 		receiver->counts->bad_values++;
-		return true;
+		if (!receiver->query->keep_bad_values)
+			return true;
+		batch->positive[i] = false;
 	}
 	if (!batch->positive[i])
 		receiver->counts->below_min++;

@@ -233,6 +233,7 @@ mr_dataset_prepare(const MrDatasetSource *source, const MrIdMap *users, const Mr
 	query->rating_at = query->weight_at = query->time_at = query->tag_at = -1;
 	query->has_min_rating = source->has_min_rating && source->rating_column;
 	query->min_rating = source->min_rating;
+	query->keep_bad_values = source->keep_bad_values;
 	initStringInfo(&columns);
 	query->user_base_type = mr_dataset_add_key(&columns, rel, source->user_column,
 											   users ? mr_idmap_type(users) : InvalidOid,
@@ -263,9 +264,10 @@ mr_dataset_prepare(const MrDatasetSource *source, const MrIdMap *users, const Mr
 		query->tag_at = n++;
 	}
 	query->n_columns = n;
-	query->text = psprintf("SELECT %s FROM %s AS t", columns.data,
+	query->text = psprintf("SELECT %s FROM %s AS t%s%s", columns.data,
 						   quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-													  RelationGetRelationName(rel)));
+													  RelationGetRelationName(rel)),
+						   source->condition ? " WHERE " : "", source->condition ? source->condition : "");
 	relation_close(rel, NoLock);
 }
 

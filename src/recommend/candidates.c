@@ -107,26 +107,42 @@ sort_candidates(const MrKeyType *key, MrCandidateList *list)
 		qsort_arg(list->rows, list->n, sizeof(MrCandidate), compare_candidates, &order);
 }
 
-/* Type of a column of the relation of candidates; error if it is no place for these ids. */
-static void
-check_candidate_column(const MrQuery *query, const MrKeyType *key, const char *column)
+/*
+ * Error if the relation that restricts the answer, its "candidates" or "users", has
+ * no column for these ids.
+ */
+void
+mr_candidates_check_column(const MrQuery *query, Oid relation, const char *what, const MrKeyType *key, const char *column)
 {
-	AttrNumber	attnum = get_attnum(query->candidates, column);
+	AttrNumber	attnum;
 	Oid			type;
 
+	if (get_rel_relkind(relation) == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relation)));
+	attnum = get_attnum(relation, column);
 	if (attnum == InvalidAttrNumber)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" of relation \"%s\" does not exist", column, get_rel_name(query->candidates)),
-				 errhint("The relation of candidates has the ids in a column with the name of the model's own %s column.",
-						 key->noun)));
-	type = get_atttype(query->candidates, attnum);
+				 errmsg("column \"%s\" of relation \"%s\" does not exist", column, get_rel_name(relation)),
+				 errhint("The relation of %s has the ids in a column with the name of the model's own %s column.",
+						 what, key->noun)));
+	type = get_atttype(relation, attnum);
 	if (!mr_key_compatible(key, type))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("column \"%s\" of relation \"%s\" has type %s, but the %s ids of model \"%s\" have type %s",
-						column, get_rel_name(query->candidates), format_type_be(type),
+						column, get_rel_name(relation), format_type_be(type),
 						key->noun, query->model->name, format_type_be(key->column_type))));
+}
+
+/* Do the candidates name users too?  Then they are pairs, each user's own. */
+bool
+mr_candidates_are_pairs(const MrQuery *query)
+{
+	return OidIsValid(query->candidates) &&
+		get_attnum(query->candidates, query->model->user_column) != InvalidAttrNumber;
 }
 
 /* Appends the condition that an item is among the candidates. */
@@ -135,18 +151,14 @@ append_candidates_sql(StringInfo sql, const MrQuery *query, MrStatement *stateme
 {
 	const MrModel *model = query->model;
 
-	if (get_rel_relkind(query->candidates) == '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", query->candidates)));
-	check_candidate_column(query, &query->item_key, model->item_column);
+	mr_candidates_check_column(query, query->candidates, "candidates", &query->item_key, model->item_column);
 	appendStringInfo(sql, " WHERE v.item_id %s ANY (SELECT c.%s FROM %s c",
 					 query->item_key.equals, quote_identifier(model->item_column),
 					 mr_relation_sql(query->candidates));
 	/* Pairs of user and item: those of this user. */
-	if (query->has_user && get_attnum(query->candidates, model->user_column) != InvalidAttrNumber)
+	if (query->has_user && mr_candidates_are_pairs(query))
 	{
-		check_candidate_column(query, &query->user_key, model->user_column);
+		mr_candidates_check_column(query, query->candidates, "candidates", &query->user_key, model->user_column);
 		mr_statement_add(statement, query->user_key.type, query->user);
 		appendStringInfo(sql, " WHERE c.%s %s $%d", quote_identifier(model->user_column),
 						 query->user_key.equals, statement->n);

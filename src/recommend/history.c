@@ -77,8 +77,8 @@ column_compatible(const MrKeyType *key, Oid relation, const char *column)
 }
 
 /* Can seen and liked items be read by the caller, without raising an error? */
-static bool
-history_readable(const MrQuery *query)
+bool
+mr_history_readable(const MrQuery *query)
 {
 	const MrModel *model = query->model;
 
@@ -126,8 +126,9 @@ mr_history_check_relation(const MrModel *model, const char *hint)
 				 hint ? errhint("%s", hint) : 0));
 }
 
-static void
-check_history(const MrQuery *query, bool need_liked, const char *hint)
+/* Error unless the interactions have what must be read of them. */
+void
+mr_history_check(const MrQuery *query, bool need_liked, const char *hint)
 {
 	const MrModel *model = query->model;
 
@@ -211,9 +212,9 @@ add_permission_hint(void *arg)
 		errhint("%s", (const char *) arg);
 }
 
-/* Runs a statement that reads the interactions; `hint` goes with a missing privilege. */
+/* Runs work(arg), which reads the interactions; `hint` goes with a missing privilege. */
 void
-mr_history_run(const MrStatement *statement, MrRowCallback callback, void *arg, const char *hint)
+mr_history_work(void (*work) (void *arg), void *arg, const char *hint)
 {
 	ErrorContextCallback context;
 
@@ -221,8 +222,32 @@ mr_history_run(const MrStatement *statement, MrRowCallback callback, void *arg, 
 	context.arg = (void *) hint;
 	context.previous = error_context_stack;
 	error_context_stack = &context;
-	mr_statement_run(statement, callback, arg);
+	work(arg);
 	error_context_stack = context.previous;
+}
+
+typedef struct StatementWork
+{
+	const MrStatement *statement;
+	MrRowCallback callback;
+	void	   *arg;
+} StatementWork;
+
+static void
+run_statement(void *arg)
+{
+	StatementWork *work = arg;
+
+	mr_statement_run(work->statement, work->callback, work->arg);
+}
+
+/* Runs a statement that reads the interactions; `hint` goes with a missing privilege. */
+void
+mr_history_run(const MrStatement *statement, MrRowCallback callback, void *arg, const char *hint)
+{
+	StatementWork work = {statement, callback, arg};
+
+	mr_history_work(run_statement, &work, hint);
 }
 
 /*
@@ -239,12 +264,12 @@ bool
 mr_history_read(MrQuery *query, bool need_seen, bool need_liked, const char *hint)
 {
 	bool		useful = mr_live_history && query->version->tower.kind == MR_TOWER_POOLED;
-	bool		with_liked = need_liked || (useful && history_readable(query));
+	bool		with_liked = need_liked || (useful && mr_history_readable(query));
 	MrStatement statement = {0};
 	HistoryReader reader;
 
 	if (need_seen || need_liked)
-		check_history(query, need_liked, hint);
+		mr_history_check(query, need_liked, hint);
 	else if (!with_liked)
 		return false;
 

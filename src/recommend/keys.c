@@ -167,6 +167,28 @@ mr_key_column_sql(const MrKeyType *key, const char *alias, const char *column, O
 	return psprintf("%s.%s::%s", alias, quote_identifier(column), format_type_be_qualified(key->type));
 }
 
+/* " ORDER BY alias.column", or "" if ids of this type have no order. */
+char *
+mr_key_order_sql(const MrKeyType *key, const char *alias, const char *column)
+{
+	if (!OidIsValid(lookup_type_cache(key->type, TYPECACHE_CMP_PROC)->cmp_proc))
+		return "";
+	return psprintf(" ORDER BY %s.%s", alias, quote_identifier(column));
+}
+
+/* The type of arrays of ids; error if there is none. */
+Oid
+mr_key_array_type(const MrKeyType *key)
+{
+	Oid			type = get_array_type(key->type);
+
+	if (!OidIsValid(type))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("could not find array type for data type %s", format_type_be(key->type))));
+	return type;
+}
+
 /* The ids of a set as an array datum, for "= ANY ($1)". */
 Datum
 mr_key_array(const MrKeyType *key, const MrItemSet *set, bool only_liked, Oid *array_type)
@@ -176,11 +198,7 @@ mr_key_array(const MrKeyType *key, const MrItemSet *set, bool only_liked, Oid *a
 	int			n = 0;
 	ArrayType  *array;
 
-	*array_type = get_array_type(key->type);
-	if (!OidIsValid(*array_type))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("could not find array type for data type %s", format_type_be(key->type))));
+	*array_type = mr_key_array_type(key);
 	for (int32 row = 0; row < size; row++)
 	{
 		if (!only_liked || set->liked[row])

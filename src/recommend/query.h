@@ -116,9 +116,16 @@ typedef struct MrStatement
 	bool		plan_each_time; /* values decide the plan: never a generic one */
 } MrStatement;
 
+#define MR_SEEN_HINT "Pass exclude_seen => false for an answer that does not read the interactions."
+
+/* Likes beyond which the mean of other users adds nothing to a new one. */
+#define MR_NEW_USER_LIKES 50
+
 #define MR_NEW_ITEM_HINT "Items join a model when it is trained on interactions with them."
 
 /* recommend.c */
+extern int64 mr_query_k(FunctionCallInfo fcinfo, int arg);
+extern MrQuery *mr_query_open(MrIdForm form, int64 k, const char *model);
 extern MrQuery *mr_query_begin(FunctionCallInfo fcinfo, MrIdForm form, int k_arg, int model_arg);
 extern void mr_query_check_readable(Oid view);
 extern Datum mr_query_end(FunctionCallInfo fcinfo, MrQuery *query, const MrKeyType *key, const MrCandidateList *list);
@@ -138,6 +145,8 @@ extern char *mr_key_text(const MrKeyType *key, Datum id);
 extern Datum mr_key_copy(const MrKeyType *key, Datum id);
 extern bool mr_key_compatible(const MrKeyType *key, Oid type);
 extern char *mr_key_column_sql(const MrKeyType *key, const char *alias, const char *column, Oid type);
+extern char *mr_key_order_sql(const MrKeyType *key, const char *alias, const char *column);
+extern Oid	mr_key_array_type(const MrKeyType *key);
 extern Datum mr_key_array(const MrKeyType *key, const MrItemSet *set, bool only_liked, Oid *array_type);
 extern void mr_key_not_in_model(const MrKeyType *key, Datum id, const char *model, const char *hint);
 
@@ -146,11 +155,15 @@ extern MrItemSet *mr_item_set_create(const MrKeyType *key, MemoryContext context
 extern void mr_item_set_add(MrItemSet *set, Datum id, bool liked);
 extern bool mr_history_read(MrQuery *query, bool need_seen, bool need_liked, const char *hint);
 extern void mr_history_forget(MrItemSet *set, Datum id);
+extern bool mr_history_readable(const MrQuery *query);
+extern void mr_history_check(const MrQuery *query, bool need_liked, const char *hint);
+extern void mr_history_work(void (*work) (void *arg), void *arg, const char *hint);
 extern void mr_history_check_relation(const MrModel *model, const char *hint);
 extern void mr_history_check_column(const MrModel *model, const MrKeyType *key, const char *column, const char *hint);
 extern void mr_history_run(const MrStatement *statement, MrRowCallback callback, void *arg, const char *hint);
 
 /* query_point.c */
+extern void mr_point_check_dimensions(const MrQuery *query, const MrEmbedding *point);
 extern void mr_point_of_user(MrQuery *query);
 extern void mr_point_of_row(MrQuery *query, const MrKeyType *key, Oid view, Datum id, const char *hint);
 extern void mr_point_of_items(MrQuery *query, const MrItemSet *items);
@@ -161,6 +174,9 @@ extern MrFoldIn *mr_folding_begin(const MrQuery *query);	/* NULL: the version ca
 extern void mr_folding_steps_from(MrFoldIn *f, const float *likes, int64 n, int steps, float *point);
 
 /* candidates.c */
+extern void mr_candidates_check_column(const MrQuery *query, Oid relation, const char *what, const MrKeyType *key,
+									   const char *column);
+extern bool mr_candidates_are_pairs(const MrQuery *query);
 extern void mr_candidates_nearest(MrQuery *query, const MrKeyType *key, Oid view, int64 wanted,
 								  bool with_points, MrCandidateList *list);
 extern void mr_candidates_among(MrQuery *query, const MrItemSet *items, int64 wanted,

@@ -26,14 +26,11 @@
 /* Liked items beyond which a scan of all items may be the faster way to their points. */
 #define MANY_ITEMS 5000
 
-/* Likes beyond which the mean of other users adds nothing. */
-#define NEW_USER_LIKES 50
-
 #define NEW_USER_HINT "Use recommend_for_items() with items that the user likes, or train the model again."
 
 /* Error unless a point read from the version's table has the version's dimensions. */
-static void
-check_dimensions(const MrQuery *query, const MrEmbedding *point)
+void
+mr_point_check_dimensions(const MrQuery *query, const MrEmbedding *point)
 {
 	if (point->dim != query->version->tower.dimensions)
 		ereport(ERROR,
@@ -64,7 +61,7 @@ receive_point(TupleTableSlot *slot, void *arg)
 	if (!isnull)
 	{
 		reader->point = (MrEmbedding *) PG_DETOAST_DATUM_COPY(value);
-		check_dimensions(reader->query, reader->point);
+		mr_point_check_dimensions(reader->query, reader->point);
 	}
 	return false;
 }
@@ -111,7 +108,7 @@ receive_pooled(TupleTableSlot *slot, void *arg)
 	if (isnull)
 		return true;
 	point = DatumGetMrEmbedding(value);
-	check_dimensions(reader->query, point);
+	mr_point_check_dimensions(reader->query, point);
 	mr_tower_pool(&reader->query->version->tower, point->x, 1, reader->sum, NULL);
 	if (reader->likes)
 		keep_like(reader, point);
@@ -227,7 +224,7 @@ is_new_user(MrQuery *query)
 	MrStatement statement = {0};
 	bool		is_trained = false;
 
-	if (mr_folding_steps(query) == 0 || query->history->n_liked > NEW_USER_LIKES ||
+	if (mr_folding_steps(query) == 0 || query->history->n_liked > MR_NEW_USER_LIKES ||
 		!mr_column_readable(view, key->column) || !mr_column_readable(view, "interactions"))
 		return false;
 	statement.sql = psprintf("SELECT v.interactions FROM %s v WHERE v.%s %s $1 AND v.interactions OPERATOR(pg_catalog.>) 0",

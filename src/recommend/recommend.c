@@ -33,7 +33,6 @@
 #include "util/pgutil.h"
 
 #define DEFAULT_K 10
-#define SEEN_HINT "Pass exclude_seen => false for an answer that does not read the interactions."
 
 PG_FUNCTION_INFO_V1(mr_recommend_bigint);
 PG_FUNCTION_INFO_V1(mr_recommend_text);
@@ -48,8 +47,9 @@ PG_FUNCTION_INFO_V1(mr_explain_recommendation_text);
 
 /* ---- begin and end ---- */
 
-static int64
-get_k(FunctionCallInfo fcinfo, int arg)
+/* The argument k, or its default. */
+int64
+mr_query_k(FunctionCallInfo fcinfo, int arg)
 {
 	int32		k = PG_ARGISNULL(arg) ? DEFAULT_K : PG_GETARG_INT32(arg);
 
@@ -91,29 +91,20 @@ start_rows(FunctionCallInfo fcinfo)
 }
 
 /*
- * Starts a query on a model: SPI is connected, the current context is the
- * query's own.  The views stay locked until the transaction ends, as for any
- * SELECT; they are locked here already so that no other version can come under
- * them between reading the version's tower and reading its points.
+ * A query on a model, in the current context; SPI is connected.  The views stay
+ * locked until the transaction ends, as for any SELECT; they are locked here already
+ * so that no other version can come under them between reading the version's tower
+ * and reading its points.
  */
 MrQuery *
-mr_query_begin(FunctionCallInfo fcinfo, MrIdForm form, int k_arg, int model_arg)
+mr_query_open(MrIdForm form, int64 k, const char *model)
 {
-	int64		k = get_k(fcinfo, k_arg);
-	MemoryContext context;
-	MrQuery    *query;
+	MrQuery    *query = palloc0(sizeof(MrQuery));
 
-	start_rows(fcinfo);
-	context = AllocSetContextCreate(CurrentMemoryContext, "metricrec query", ALLOCSET_DEFAULT_SIZES);
-	SPI_connect();
-	MemoryContextSwitchTo(context);
-
-	query = palloc0(sizeof(MrQuery));
-	query->context = context;
+	query->context = CurrentMemoryContext;
 	query->form = form;
 	query->k = k;
-	query->model = mr_model_lookup(PG_ARGISNULL(model_arg) ? NULL : NameStr(*PG_GETARG_NAME(model_arg)),
-								   MR_MODEL_QUERY);
+	query->model = mr_model_lookup(model, MR_MODEL_QUERY);
 	LockRelationOid(query->model->user_view, AccessShareLock);
 	LockRelationOid(query->model->item_view, AccessShareLock);
 	query->version = mr_version_served(query->model);
@@ -122,6 +113,23 @@ mr_query_begin(FunctionCallInfo fcinfo, MrIdForm form, int k_arg, int model_arg)
 	query->embedding_type = mr_embedding_type();
 	query->distance = mr_distance_sql();
 	return query;
+}
+
+/*
+ * Starts the query of a function: connects SPI, and the current context becomes the
+ * query's own.
+ */
+MrQuery *
+mr_query_begin(FunctionCallInfo fcinfo, MrIdForm form, int k_arg, int model_arg)
+{
+	int64		k = mr_query_k(fcinfo, k_arg);
+	MemoryContext context;
+
+	start_rows(fcinfo);
+	context = AllocSetContextCreate(CurrentMemoryContext, "metricrec query", ALLOCSET_DEFAULT_SIZES);
+	SPI_connect();
+	MemoryContextSwitchTo(context);
+	return mr_query_open(form, k, PG_ARGISNULL(model_arg) ? NULL : NameStr(*PG_GETARG_NAME(model_arg)));
 }
 
 /*
@@ -205,7 +213,7 @@ recommend(FunctionCallInfo fcinfo, MrIdForm form)
 
 	if (PG_ARGISNULL(0))
 		return mr_query_no_rows(fcinfo);
-	diversity = get_diversity(fcinfo, 5, get_k(fcinfo, 1));
+	diversity = get_diversity(fcinfo, 5, mr_query_k(fcinfo, 1));
 	query = mr_query_begin(fcinfo, form, 1, 2);
 	mr_query_check_readable(query->model->item_view);
 	query->diversity = diversity;
@@ -215,7 +223,7 @@ recommend(FunctionCallInfo fcinfo, MrIdForm form)
 	query->has_user = true;
 	mr_key_check_form(&query->item_key, form, query->model->name);
 
-	mr_history_read(query, query->exclude_seen, false, SEEN_HINT);
+	mr_history_read(query, query->exclude_seen, false, MR_SEEN_HINT);
 	if (query->exclude_seen)
 		query->left_out = query->history->ids;
 	mr_point_of_user(query);
@@ -277,7 +285,7 @@ recommend_for_items(FunctionCallInfo fcinfo, MrIdForm form)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("the array of items is NULL")));
-	diversity = get_diversity(fcinfo, 5, get_k(fcinfo, 1));
+	diversity = get_diversity(fcinfo, 5, mr_query_k(fcinfo, 1));
 	query = mr_query_begin(fcinfo, form, 1, 2);
 	mr_query_check_readable(query->model->item_view);
 	query->diversity = diversity;

@@ -76,6 +76,7 @@ mr_name_argument(FunctionCallInfo fcinfo, int n)
 void
 mr_model_source(const MrModel *model, MrDatasetSource *source)
 {
+	memset(source, 0, sizeof(*source));
 	source->relation = model->interactions;
 	source->user_column = model->user_column;
 	source->item_column = model->item_column;
@@ -118,6 +119,7 @@ check_model_name(const char *name)
 static void
 read_source(FunctionCallInfo fcinfo, MrDatasetSource *source)
 {
+	memset(source, 0, sizeof(*source));
 	required(!PG_ARGISNULL(ARG_INTERACTIONS), "interactions");
 	required(!PG_ARGISNULL(ARG_USER_COLUMN), "user_column");
 	required(!PG_ARGISNULL(ARG_ITEM_COLUMN), "item_column");
