@@ -94,7 +94,7 @@ mr_rank(const MrRankInput *in, void *memory, size_t bytes,
 {
 	RankRun		run;
 	size_t		needed;
-	int32_t		user = 0;
+	int32_t		user = mr_rank_part(in, in->part);
 	int32_t		n_slots;
 
 	if (!plan(&run, in, memory, &needed) || bytes < needed)
@@ -220,7 +220,7 @@ next_block(RankRun *run, int32_t *user)
 	int64_t		used = 0;
 	int32_t		n = 0;
 
-	for (; *user < held_out->n_users && n < run->user_block && !run->stopped; (*user)++)
+	for (; *user < mr_rank_part(run->in, run->in->part + 1) && n < run->user_block && !run->stopped; (*user)++)
 	{
 		int64_t		known = held_out->user_start[*user + 1] - held_out->user_start[*user];
 		int32_t		unknown = run->in->unknown_items ? run->in->unknown_items[*user] : 0;

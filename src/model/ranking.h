@@ -38,7 +38,18 @@ typedef struct MrRankInput
 	const MrInteractions *excluded_more;
 	const MrInteractions *candidates;
 	int32_t		top_k;			/* lists to keep for coverage ...; 0: none */
+	int32_t		part;			/* only the users of this part of `parts` equal ones: several processes */
+	int32_t		parts;			/* rank at once, into one output; 0: all users */
 } MrRankInput;
+
+/* The first user of a part. */
+static inline int32_t
+mr_rank_part(const MrRankInput *in, int32_t part)
+{
+	if (in->parts == 0)
+		return part == in->part ? 0 : in->held_out->n_users;
+	return (int32_t) ((int64_t) in->held_out->n_users * part / in->parts);
+}
 
 /*
  * Both arrays belong to the caller, who counts their bytes apart from

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "utils/guc.h"
@@ -58,6 +59,49 @@ create_segment(void *arg)
 
 static void end_crew(void *arg);
 
+/* The memory of an aborted transaction may live until the user's ROLLBACK; its crews must not. */
+static CrewInside *live_crews = NULL;
+
+static void
+end_crews(bool all, SubTransactionId of)
+{
+	for (CrewInside *inside = live_crews, *next; inside; inside = next)
+	{
+		next = inside->next;
+		if (all || inside->subtransaction == of)
+			end_crew(inside);
+	}
+}
+
+static void
+on_transaction(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
+		end_crews(true, InvalidSubTransactionId);
+}
+
+static void
+on_subtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		end_crews(false, mine);
+	for (CrewInside *inside = live_crews; inside && event == SUBXACT_EVENT_COMMIT_SUB; inside = inside->next)
+		if (inside->subtransaction == mine)
+			inside->subtransaction = parent;
+}
+
+static void
+watch_transactions(void)
+{
+	static bool watching = false;
+
+	if (watching)
+		return;
+	RegisterXactCallback(on_transaction, NULL);
+	RegisterSubXactCallback(on_subtransaction, NULL);
+	watching = true;
+}
+
 /* The crew without a segment, in a context whose end is the crew's. */
 static CrewInside *
 make_inside(MemoryContext parent)
@@ -72,6 +116,10 @@ make_inside(MemoryContext parent)
 	callback->func = end_crew;
 	callback->arg = inside;
 	MemoryContextRegisterResetCallback(context, callback);
+	watch_transactions();
+	inside->subtransaction = GetCurrentSubTransactionId();
+	inside->next = live_crews;
+	live_crews = inside;
 	return inside;
 }
 
@@ -269,7 +317,7 @@ mr_crew_report(const MrCrewShortage *shortage, const char *what, int wanted, int
 /* ---- end ---- */
 
 /*
- * The context's callback: no worker and no segment stays.  Workers see the stop
+ * The callback of the context and of aborts: no worker and no segment stays.  Workers see the stop
  * flag within some milliseconds; one that the postmaster has not started yet is
  * taken off its list.
  */
@@ -280,6 +328,12 @@ end_crew(void *arg)
 	TimestampTz patience = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), START_TIMEOUT_MS);
 	bool		terminated = false;
 
+	for (CrewInside **link = &live_crews; *link; link = &(*link)->next)
+		if (*link == inside)
+		{
+			*link = inside->next;
+			break;
+		}
 	if (inside->segment == NULL)
 		return;
 	HOLD_INTERRUPTS();
@@ -304,6 +358,7 @@ end_crew(void *arg)
 		}
 	}
 	dsm_detach(inside->segment);
+	inside->segment = NULL;
 	RESUME_INTERRUPTS();
 	/* what set the latch meanwhile may have been meant for somebody else */
 	SetLatch(MyLatch);

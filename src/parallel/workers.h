@@ -20,8 +20,8 @@
  *	- Segments lie at different addresses in different processes: the job's memory
  *	  holds offsets and never pointers.
  *	- The crew's life is that of its memory context: deleting it, on whatever path,
- *	  stops the workers, waits for their end and gives the segment back.  It may
- *	  outlive transactions.
+ *	  stops the workers, waits for their end and gives the segment back.  An abort of
+ *	  the (sub)transaction does so, too, at once.  It may outlive commits.
  *	- Nobody waits for somebody who is gone: a member that fails, is terminated or
  *	  sees the stop flag makes every barrier return false, at once.
  *	- Nothing here jumps through the caller between launch and end: a poll callback

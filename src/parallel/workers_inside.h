@@ -76,6 +76,8 @@ typedef struct CrewInside
 	int			workers;		/* leader: launched */
 	ErrorData  *pending_error;	/* leader: caught by its poll, thrown by mr_crew_check() */
 	BackgroundWorkerHandle *handles[MR_CREW_MOST];	/* by place */
+	SubTransactionId subtransaction;	/* leader: whose abort is the crew's end */
+	struct CrewInside *next;	/* leader: crews that live */
 } CrewInside;
 
 /* What a worker is told; fits into bgw_extra. */

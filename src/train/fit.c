@@ -23,6 +23,7 @@
 
 #include "model/embedder.h"
 #include "train/train.h"
+#include "train/training.h"
 #include "util/compat.h"
 
 /* Users of the default validation split: the standard error of ndcg is then about 0.004. */
@@ -140,28 +141,23 @@ check_memory(MrRun *run, const MrHyper *hyper, bool towers, bool validate)
 			needed = add_size(needed, add_size(mr_holdout_posts_bytes(posts),
 											   mr_validate_tags_bytes(hyper, posts, Min(x->n_users, posts->n_posts))));
 	}
+	run->memory_needed = needed;
 	mr_check_training_memory(needed, "the training");
 }
 
 /* ---- validation ---- */
 
 static void
-validate(MrRun *run, const MrHyper *hyper, const MrTower *tower, const MrHoldout *holdout, const Points *points,
+validate(MrRun *run, MrTraining *training, const MrTower *tower, const MrHoldout *holdout, const Points *points,
 		 MrValidation *validation)
 {
-	MrRankInput in = validation_input(hyper, holdout);
+	MrRankInput in = validation_input(training->data.hyper, holdout);
 	MrRankOutput out = {0};
 	MrMetricsInput counts = {0};
-	Size		rank_bytes;
-	void	   *memory;
 	void	   *scratch;
 
-	in.users = points->users;
-	in.items = points->items;
-	rank_bytes = mr_rank_bytes(&in);
-	memory = allocate(run, rank_bytes);
 	out.ranks = allocate(run, mul_size(sizeof(int32), Max(holdout->held_out.n_pairs, 1)));
-	mr_run_check_status(run, mr_rank(&in, memory, rank_bytes, mr_run_poll, run, &out));
+	mr_training_rank(training, points->users, points->items, out.ranks);
 	scratch = allocate(run, mr_metrics_bytes(&in));
 	mr_metrics(&in, &out, &counts, 10, scratch, &validation->at10);
 	validation->done = true;
@@ -170,7 +166,6 @@ validate(MrRun *run, const MrHyper *hyper, const MrTower *tower, const MrHoldout
 		mr_validate_tags(run, tower, &holdout->held_posts, points->users, points->items, points->tags, validation);
 	pfree(scratch);
 	pfree(out.ranks);
-	pfree(memory);
 }
 
 /*
@@ -263,13 +258,13 @@ export_points(MrRun *run, Fit *fit, MrTrainer *trainer, Points *points)
 
 /* Validates after an epoch; true if it is the best so far, whose points are kept. */
 static bool
-validate_epoch(MrRun *run, Fit *fit, MrTrainer *trainer, Points *scratch, MrEpochRecord *record)
+validate_epoch(MrRun *run, Fit *fit, MrTraining *training, Points *scratch, MrEpochRecord *record)
 {
 	MrValidation now = {0};
 	MrTower		best_tower = fit->tower;
 
-	export_points(run, fit, trainer, scratch);
-	validate(run, &fit->hyper, &fit->tower, fit->holdout, scratch, &now);
+	export_points(run, fit, training->trainer, scratch);
+	validate(run, training, &fit->tower, fit->holdout, scratch, &now);
 	record->has_ndcg = true;
 	record->ndcg = score(&fit->hyper, &now);
 	if (fit->validation.done && !(record->ndcg > score(&fit->hyper, &fit->validation)))
@@ -278,7 +273,7 @@ validate_epoch(MrRun *run, Fit *fit, MrTrainer *trainer, Points *scratch, MrEpoc
 		return false;
 	}
 	if (fit->is_final)
-		keep_towers(run, fit, trainer);
+		keep_towers(run, fit, training->trainer);
 	fit->validation = now;
 	fit->epochs = record->epoch;
 	fit->loss = record->loss;
@@ -293,7 +288,7 @@ validate_epoch(MrRun *run, Fit *fit, MrTrainer *trainer, Points *scratch, MrEpoc
 
 /* One epoch: train, perhaps validate, log.  True if it was the best one. */
 static bool
-run_epoch(MrRun *run, Fit *fit, MrTrainer *trainer, int32 epoch, Points *scratch)
+run_epoch(MrRun *run, Fit *fit, MrTraining *training, int32 epoch, Points *scratch)
 {
 	MrEpochRecord record = {0};
 	MrEpochResult result;
@@ -302,7 +297,7 @@ run_epoch(MrRun *run, Fit *fit, MrTrainer *trainer, int32 epoch, Points *scratch
 	bool		best = true;
 
 	INSTR_TIME_SET_CURRENT(start);
-	mr_run_check_status(run, mr_trainer_epoch(trainer, mr_run_poll, run, &result));
+	mr_training_epoch(training, &result);
 	record.stage = fit->stage;
 	record.epoch = epoch;
 	record.loss = fit->loss = result.loss;
@@ -310,7 +305,7 @@ run_epoch(MrRun *run, Fit *fit, MrTrainer *trainer, int32 epoch, Points *scratch
 	record.positives = result.positives;
 	record.negatives = result.negatives;
 	if (fit->holdout && (fit->each_epoch || last))
-		best = validate_epoch(run, fit, trainer, scratch, &record);
+		best = validate_epoch(run, fit, training, scratch, &record);
 	record.seconds = seconds_since(start);
 	mr_run_log_epoch(run, &record);
 	return best;
@@ -323,34 +318,35 @@ run_epoch(MrRun *run, Fit *fit, MrTrainer *trainer, int32 epoch, Points *scratch
 static void
 run_fit(MrRun *run, Fit *fit)
 {
-	Size		bytes = mr_trainer_bytes(&fit->hyper, fit->x, fit->posts);
-	void	   *memory = allocate(run, bytes);
 	Points		scratch = {NULL, NULL, NULL};
-	MrStatus	status;
-	MrTrainer  *trainer;
+	MrTrainingData data = {0};
+	MrTraining *training;
 	int32		since_best = 0;
 
 	allocate_points(run, &fit->hyper, fit->x, fit->posts, &fit->points);
 	if (fit->holdout)
 		allocate_points(run, &fit->hyper, fit->x, fit->posts, &scratch);
-	trainer = mr_trainer_init(memory, bytes, &fit->hyper, fit->x, fit->posts, &status);
-	mr_run_check_status(run, status);
+	data.hyper = &fit->hyper;
+	data.x = fit->x;
+	data.posts = fit->posts;
+	data.held_out = fit->holdout ? &fit->holdout->held_out : NULL;
+	training = mr_training_begin(run, &data);
 
 	for (int32 epoch = 1; epoch <= fit->hyper.epochs; epoch++)
 	{
-		since_best = run_epoch(run, fit, trainer, epoch, &scratch) ? 0 : since_best + 1;
+		since_best = run_epoch(run, fit, training, epoch, &scratch) ? 0 : since_best + 1;
 		if (fit->each_epoch && run->options.patience > 0 && since_best >= run->options.patience)
 			break;
 	}
 	if (!fit->holdout)
 	{
 		fit->epochs = fit->hyper.epochs;
-		export_points(run, fit, trainer, &fit->points);
-		keep_towers(run, fit, trainer);
+		export_points(run, fit, training->trainer, &fit->points);
+		keep_towers(run, fit, training->trainer);
 	}
 	if (fit->holdout)
 		free_points(&scratch);
-	pfree(memory);
+	mr_training_end(training);
 }
 
 /* ---- the choice ---- */

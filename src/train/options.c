@@ -93,6 +93,7 @@ static const OptionDef option_defs[] =
 	{"tag_weight", OPTION_FLOAT, MR_HYPER_TAG_WEIGHT, HYPER(tag_weight), 0, 1},
 	{"tag_temperature", OPTION_FLOAT, MR_HYPER_TAG_TEMPERATURE, HYPER(tag_temperature), 0.001, 1000},
 	{"seed", OPTION_SEED, MR_HYPER_SEED, HYPER(seed)},
+	{"num_workers", OPTION_INT, -1, offsetof(MrOptions, num_workers), 0, 63},
 	{"validation_fraction", OPTION_FLOAT, -1, offsetof(MrOptions, validation_fraction), 0, 1},
 	{"patience", OPTION_INT, -1, offsetof(MrOptions, patience), 0, 10000},
 	{"refit", OPTION_BOOL, -1, offsetof(MrOptions, refit)},
@@ -411,6 +412,7 @@ mr_options_read(Jsonb *stored, MrOptions *options)
 
 	memset(options, 0, sizeof(*options));
 	options->validation_fraction = -1;
+	options->num_workers = -1;
 	options->refit = true;
 	options->keep_versions = 2;
 	options->min_feature_count = 3;

@@ -277,6 +277,7 @@ record_version(MrRun *run, const Oid *tables)
 {
 	const MrInteractions *x = &run->data->positives;
 	MrVersionRecord record = {0};
+	MrOptions	used = run->options;
 	uint8		bytes[MR_TOWER_BYTES];
 
 	record.version = run->version;
@@ -289,7 +290,8 @@ record_version(MrRun *run, const Oid *tables)
 	record.epochs = run->epochs;
 	record.loss = run->loss;
 	record.metrics = metrics_json(run);
-	record.recipe = mr_options_describe(&run->hyper, &run->options);
+	used.num_workers = run->workers;
+	record.recipe = mr_options_describe(&run->hyper, &used);
 	record.counts = counts_json(run);
 	record.duration = elapsed(run);
 	mr_version_record(run->model, &record);

@@ -7,7 +7,7 @@
  *
  *	begin	 run.c		model, options, run lock
  *	read	 run.c		interactions -> MrDataset, as the calling role; features.c the feature tables
- *	fit		 fit.c		recipe, choice by validation, epochs -> points
+ *	fit		 fit.c		recipe, choice by validation, epochs -> points; training.c with workers
  *	publish	 publish.c	version tables, catalogue rows, swap
  *
  * Everything a run holds lives in run->context: in retrain() a child of the
@@ -78,6 +78,9 @@ typedef struct MrRun
 	MrValidation plain;			/* the same without features, if there are some */
 	MrHoldout	holdout;		/* the validation split, if there was one */
 	int32		log_step;		/* rows written to the epoch log */
+	Size		memory_needed;	/* the run's peak, without workers */
+	int			workers;		/* of the last training */
+	bool		shortage_told;	/* the user knows that they are fewer than asked for */
 
 	bool		active;			/* the views serve the version */
 	int64		user_rows;		/* rows of users' own that were taken over */

@@ -415,10 +415,40 @@ test_topk(void)
 	ok(mr_topk_bound(&top) == 7 && !mr_topk_push(&top, NAN, 0), "heap: NaN is the farthest");
 }
 
+/* Several processes, a part each, write what one does. */
+static void
+test_parts(void)
+{
+	Problem    *p = make_problem(67, 300, 7, 0.1, 0.2, 1);
+	MrRankOutput whole = {0};
+	MrRankOutput parts = {0};
+	size_t		n = p->in.held_out->n_pairs;
+	void	   *memory;
+
+	p->in.top_k = 0;
+	memory = malloc(mr_rank_bytes(&p->in));
+	whole.ranks = calloc(n, sizeof(int32_t));
+	parts.ranks = calloc(n, sizeof(int32_t));
+	mr_rank(&p->in, memory, mr_rank_bytes(&p->in), NULL, NULL, &whole);
+	for (p->in.parts = 1; p->in.parts < 80; p->in.parts += 13)
+	{
+		memset(parts.ranks, 0, n * sizeof(int32_t));
+		for (p->in.part = p->in.parts - 1; p->in.part >= 0; p->in.part--)
+			mr_rank(&p->in, memory, mr_rank_bytes(&p->in), NULL, NULL, &parts);
+		unit_case(memcmp(whole.ranks, parts.ranks, n * sizeof(int32_t)) == 0, "%d parts", p->in.parts);
+	}
+	unit_cases("ranks made in parts");
+	free(memory);
+	free(whole.ranks);
+	free(parts.ranks);
+	free_problem(p);
+}
+
 int
 main(void)
 {
 	test_topk();
+	test_parts();
 	test_ties();
 	test_shapes();
 	test_cancellation();
