@@ -217,8 +217,8 @@ SKIP:
 {
 	my $pid = (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
 	skip 'SKIPPED, NOT TESTED: there is no prlimit here', 3 if system("prlimit --pid $pid --fsize=20971520:unlimited 2>/dev/null") != 0;
-	sql(q{SELECT metricrec.alter_model('m', epochs => 1, dimensions => 4000)});
-	($out, $err) = result(q{SELECT loss > 0 FROM metricrec.train('m')});
+	sql(q{SELECT metricrec.create_model('large', 'likes', dimensions => 4000, epochs => 1, user_tower => 'free', num_workers => 2)});
+	($out, $err) = result(q{SELECT loss > 0 FROM metricrec.train('large')});
 	like($err, qr/NOTICE: [^\n]*the training runs without workers: could not get \d+ kB of shared memory.*DETAIL:.*HINT:  Enlarge/s,
 		'no shared memory: a notice');
 	is($out, 't', 'and it trains without') or diag($err);
