@@ -99,7 +99,7 @@ FROM (VALUES
 	('propensity_exponent', '-0.1'), ('propensity_exponent', '2.1'),
 	('norm_constraint', $$'cube'$$), ('optimizer', $$'lbfgs'$$), ('covariance_regularization', '-1'), ('covariance_regularization', '1e7'),
 	('weight_decay', '-1'), ('weight_decay', '1001'), ('propagation', '-1'), ('propagation', '101'),
-	('validation_fraction', '-0.1'), ('validation_fraction', '1.1'), ('patience', '-1'), ('patience', '10001'),
+	('validation_fraction', '-0.1'), ('validation_fraction', '1.1'), ('patience', '-1'), ('patience', '10001'), ('num_workers', '-1'), ('num_workers', '64'),
 	('keep_versions', '0'), ('keep_versions', '1001'),
 	('item_combination', $$'mix'$$), ('user_combination', $$'mix'$$), ('hidden_layers', $$'{0}'$$), ('hidden_layers', $$'{16385}'$$),
 	('hidden_layers', $$'{NULL}'$$), ('activation', $$'step'$$), ('dropout', '-0.1'), ('dropout', '1'), ('id_dropout', '-0.1'), ('id_dropout', '1.1'),
@@ -110,7 +110,7 @@ SELECT array_agg(argument ORDER BY argument) AS without_range
 FROM (SELECT unnest(proargnames[12:pronargs]) AS argument FROM pg_proc WHERE oid = 'metricrec.create_model'::regproc) a
 WHERE argument NOT IN ('dimensions', 'preset', 'loss', 'user_tower', 'epochs', 'batch_size', 'learning_rate', 'temperature', 'margin',
 	'negatives', 'negative_sampling', 'negative_candidates', 'popularity_exponent', 'propensity_exponent', 'norm_constraint', 'optimizer',
-	'covariance_regularization', 'weight_decay', 'propagation', 'validation_fraction', 'patience', 'keep_versions', 'item_combination', 'user_combination', 'hidden_layers',
+	'covariance_regularization', 'weight_decay', 'propagation', 'validation_fraction', 'patience', 'num_workers', 'keep_versions', 'item_combination', 'user_combination', 'hidden_layers',
 	'activation', 'dropout', 'id_dropout', 'feature_regularization', 'min_feature_count', 'max_vocabulary', 'tag_weight', 'tag_temperature');
 -- contradictions: nothing that is set is ever ignored
 SELECT arguments, fails('SELECT metricrec.create_model(''x'', ''likes'', ' || arguments || ')')
