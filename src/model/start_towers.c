@@ -11,7 +11,8 @@
  *		features	no id takes part
  *		both		p cannot be had: left as start.c put it
  *
- * and a row without a given point begins where the tower puts it by its features.
+ * and a row without a given point begins where the tower puts it by its features, if
+ * it has some.
  *
  * Free users begin at the mean of their items' points, old users as well.  Their own
  * points of before would be nearer to the end, but users who go on from them end worse:
@@ -37,13 +38,14 @@ settle_ids(const MrSideTower *w, MrPoints *points, const uint8_t *has, const int
 		const float *net = w->point + (size_t) i * w->stride;
 		bool		given = has == NULL || has[rows[i]];
 
-		if (!w->features->is_present[rows[i]])
-			continue;
+		/* a network with hidden layers makes something of no features, too */
 		if (given && sum)
 			math->axpy(value, -1.0f, net, points->stride);
-		else if (!given && sum)
+		else if (given || !w->features->is_present[rows[i]])
+			continue;
+		else if (sum)
 			memset(value, 0, points->stride * sizeof(float));
-		else if (!given)
+		else
 			memcpy(value, net, points->width * sizeof(float));
 		mr_points_refresh(points, math, rows[i]);
 	}

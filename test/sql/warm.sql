@@ -220,7 +220,9 @@ SELECT metricrec.drop_model('t');
 SELECT model FROM metricrec.create_model('p', 'likes', dimensions => 8000, epochs => 1, user_tower => 'pooled');
 SELECT active FROM metricrec.train('p');
 SET metricrec.training_memory = '1MB';
+\set VERBOSITY terse
 SELECT metricrec.train('p', true);
+\set VERBOSITY default
 RESET metricrec.training_memory;
 SELECT metricrec.drop_model('p');
 SELECT model FROM metricrec.create_model('p', 'likes', dimensions => 8, epochs => 8, user_tower => 'pooled');
