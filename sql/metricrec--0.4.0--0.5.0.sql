@@ -172,3 +172,23 @@ CREATE PROCEDURE metricrec.recommend_all_into(
 AS 'MODULE_PATHNAME', 'mr_recommend_all_into' LANGUAGE C;
 COMMENT ON PROCEDURE metricrec.recommend_all_into IS
 	'writes the nearest items of every user into a table with the model''s own types of ids';
+
+--
+-- Warm start.
+--
+DROP FUNCTION metricrec.train(name);
+CREATE FUNCTION metricrec.train(
+	name name DEFAULT NULL,
+	warm_start boolean DEFAULT false,
+	OUT model name, OUT version int4, OUT active boolean, OUT epochs int4, OUT loss float8, OUT metrics jsonb,
+	OUT users int8, OUT items int8, OUT interactions int8, OUT counts jsonb, OUT duration interval, OUT recipe jsonb,
+	OUT advice text)
+AS 'MODULE_PATHNAME', 'mr_train' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION metricrec.train IS
+	'trains a new version of a model and serves it, in one transaction; "warm_start" starts from the active version';
+
+DROP PROCEDURE metricrec.retrain(name);
+CREATE PROCEDURE metricrec.retrain(name name DEFAULT NULL, warm_start boolean DEFAULT false)
+AS 'MODULE_PATHNAME', 'mr_retrain' LANGUAGE C;
+COMMENT ON PROCEDURE metricrec.retrain IS
+	'trains a new version of a model and serves it; commits between reading, computing and publishing, for scheduled jobs';

@@ -34,6 +34,7 @@ typedef struct MrFeatureSource
 	const char **word_columns;
 	int32		min_count;		/* values in fewer rows share a bucket */
 	int32		max_vocabulary; /* values per column that have a place of their own */
+	struct MrEncoder *encoder;	/* to be used as it is; NULL: one is fitted */
 } MrFeatureSource;
 
 typedef struct MrEncoder MrEncoder;
@@ -82,6 +83,7 @@ extern MrFeatureTable *mr_feature_read(const MrFeatureSource *source, const MrId
 /* feature_source.c */
 extern void mr_feature_check_columns(const MrFeatureSource *source, Oid key_type);
 
+extern bool mr_encoder_matches(const MrEncoder *encoder, const MrFeatureSource *source, Oid key_type);
 extern bool mr_feature_readable(const MrEncoder *encoder, Oid relation, Oid key_type);
 
 /* encoder_store.c */

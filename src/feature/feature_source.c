@@ -284,6 +284,26 @@ match_column(Relation rel, const MrEncoderColumn *column)
 				 errhint("Train the model again.")));
 }
 
+/*
+ * Was the encoder fitted to the columns that the relation has now, no more and no less?
+ * Errors as mr_feature_check_columns().
+ */
+bool
+mr_encoder_matches(const MrEncoder *encoder, const MrFeatureSource *source, Oid key_type)
+{
+	MrFeatureQuery query;
+	MrEncoder  *now = mr_feature_prepare(source, key_type, CurrentMemoryContext, &query);
+
+	if (now->n != encoder->n || strcmp(now->key_column, encoder->key_column) != 0)
+		return false;
+	for (int i = 0; i < now->n; i++)
+		if (strcmp(now->columns[i].name, encoder->columns[i].name) != 0 ||
+			now->columns[i].kind != encoder->columns[i].kind ||
+			is_tsvector(&now->columns[i]) != is_tsvector(&encoder->columns[i]))
+			return false;
+	return true;
+}
+
 /* Can ids of key_type (int8 for all integers) be looked up in a column of this type? */
 static bool
 key_matches(Oid key_type, Oid base_type)

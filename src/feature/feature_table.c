@@ -2,7 +2,8 @@
  * feature_table.c
  *		From a relation to the feature table of a training.
  *
- *	1. fit: statistics and vocabularies, over all rows that have a key
+ *	1. fit: statistics and vocabularies, over all rows that have a key; not if there is
+ *	   an encoder already
  *	2. encode: rows of numbers, in the order in which they come
  *	3. order: rows of known keys go to their places, the others behind them, in the
  *	   canonical order of the keys
@@ -239,7 +240,8 @@ run_passes(EncodeState *state, const MrFeatureSource *source, bool strict)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	mr_encoder_fit(state->table->encoder, source, state->query, state->budget);
+	if (source->encoder == NULL)
+		mr_encoder_fit(state->table->encoder, source, state->query, state->budget);
 	if (strict)
 		report_columns(state->table->encoder, state->query);
 	encode_rows(state);
@@ -267,6 +269,8 @@ mr_feature_load(const MrFeatureSource *source, const MrIdMap *known, bool strict
 	budget->what = "features";
 	table->context = context;
 	table->encoder = mr_feature_prepare(source, known ? mr_idmap_type(known) : InvalidOid, context, &query);
+	if (source->encoder)
+		table->encoder = source->encoder;	/* its columns are these: mr_encoder_matches() */
 	table->others = known ? mr_idmap_create(mr_idmap_type(known), mr_idmap_collation(known), context) :
 		mr_idmap_create(query.key_type, query.key_collation, context);
 	mr_idmap_set_budget(table->others, budget);

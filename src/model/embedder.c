@@ -131,6 +131,7 @@ mr_embedder_shape(MrEmbedderShape *shape, const uint8_t *bytes, size_t n)
 	shape->n_dense = net.n_dense;
 	shape->width = e.tower.width;
 	shape->dimensions = e.dimensions;
+	shape->new_row_bias = e.bias;
 	return true;
 }
 
@@ -178,6 +179,26 @@ mr_embedder_read(void *memory, const uint8_t *bytes, size_t n, MrPoll poll, void
 	arena.base = (char *) (((uintptr_t) memory + ALIGNMENT - 1) & ~(uintptr_t) (ALIGNMENT - 1));
 	e = place(&arena, &head, &shape);
 	return mr_net_read(e->tower.net, bytes + HEAD_BYTES, n - HEAD_BYTES, poll, arg, &stopped) ? e : NULL;
+}
+
+/*
+ * The other way: the stored network into the tower of a trainer that has been started.
+ * MR_DIVERGED if it is damaged or not of this layout, the tower's being off included.
+ */
+MrStatus
+mr_embedder_load(MrTrainer *t, MrTowerSide side, const uint8_t *bytes, size_t n, MrPoll poll, void *arg)
+{
+	MrSideTower *w = side == MR_TOWER_OF_USERS ? &t->user_tower : &t->item_tower;
+	MrEmbedder	head;
+	MrNetShape	shape;
+	bool		stopped = false;
+
+	if (!w->is_on || !read_head(bytes, n, &head, &shape) || head.tower.combination != w->combination ||
+		head.tower.constraint != w->constraint)
+		return MR_DIVERGED;
+	if (mr_net_read(w->net, bytes + HEAD_BYTES, n - HEAD_BYTES, poll, arg, &stopped))
+		return MR_OK;
+	return stopped ? MR_STOPPED : MR_DIVERGED;
 }
 
 /*

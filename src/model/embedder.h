@@ -32,11 +32,13 @@ typedef struct MrEmbedderShape
 	int32_t		n_dense;
 	int32_t		width;			/* coordinates of a point without the bias */
 	int32_t		dimensions;		/* of a stored point */
+	float		new_row_bias;	/* bias coordinate of a new row */
 } MrEmbedderShape;
 
 /* embedder.c */
 extern size_t mr_embedder_bytes(const MrTrainer *t, MrTowerSide side);	/* 0: that tower is off */
 extern MrStatus mr_embedder_write(MrTrainer *t, MrTowerSide side, uint8_t *bytes, MrPoll poll, void *arg);
+extern MrStatus mr_embedder_load(MrTrainer *t, MrTowerSide side, const uint8_t *bytes, size_t n, MrPoll poll, void *arg);
 extern bool mr_embedder_shape(MrEmbedderShape *shape, const uint8_t *bytes, size_t n);
 extern size_t mr_embedder_memory(const uint8_t *bytes, size_t n);
 extern MrEmbedder *mr_embedder_read(void *memory, const uint8_t *bytes, size_t n, MrPoll poll, void *arg);

@@ -19,8 +19,8 @@
  * the given biases is put to 0.
  *
  * With a tower of features the points given are those of the ids, before the
- * network's are added: the network starts at random, so that the first points are
- * near the given ones and not the same.
+ * network's are added: a network that starts at random leaves the first points near
+ * the given ones and not the same.  A network that is given, too: start_towers.c.
  *
  * A pooled user has no point of its own: `users` is not read then.
  */
@@ -79,41 +79,46 @@ start_points(MrTrainer *t, MrPoints *points, const float *from, const uint8_t *h
 	return MR_OK;
 }
 
-/* The largest bias, up to which the stored coordinates are counted. */
-static double
-largest_bias(const MrTrainer *t, const MrStart *start)
+/* A side's biases from the last coordinates; new_row as in MrStart. */
+static MrStatus
+start_biases(MrTrainer *t, const MrRanked *ranked, const float *from, const uint8_t *has, float new_row,
+			 MrPoll poll, void *arg)
 {
-	double		sum = 0;
+	int32_t		dimensions = t->hyper.dimensions;
+	double		largest = 0;
 	int64_t		n = 0;
 
-	if (start->new_item > 0)
-		return start->new_item * start->new_item / t->hyper.temperature;
-	for (int32_t i = 0; i < t->x->n_items; i++)
-		if (start->has_item == NULL || start->has_item[i])
-		{
-			double		c = start->items[(size_t) i * t->hyper.dimensions + t->width];
-
-			sum += c * c / t->hyper.temperature;
-			n++;
-		}
-	return n > 0 ? sum / n : 0;
-}
-
-static MrStatus
-start_biases(MrTrainer *t, const MrStart *start, MrPoll poll, void *arg)
-{
-	double		largest = largest_bias(t, start);
-
-	for (int32_t i = 0; i < t->x->n_items; i++)
+	for (int32_t i = 0; i < ranked->points->n; i++)
 	{
-		double		c = start->items[(size_t) i * t->hyper.dimensions + t->width];
+		double		c = from[(size_t) i * dimensions + t->width];
 
 		if (mr_trainer_tick(t, 8, poll, arg))
 			return MR_STOPPED;
-		if (start->has_item == NULL || start->has_item[i])
-			t->bias[i] = (float) (largest - c * c / t->hyper.temperature);
+		if (has && !has[i])
+			continue;
+		ranked->bias[i] = (float) (-c * c / ranked->temperature);
+		largest += c * c / ranked->temperature;
+		n++;
 	}
+	largest = new_row > 0 ? (double) new_row * new_row / ranked->temperature : n > 0 ? largest / n : 0;
+	for (int32_t i = 0; i < ranked->points->n; i++)
+		if (has == NULL || has[i])
+			ranked->bias[i] += (float) largest;
 	return MR_OK;
+}
+
+/* The tags, and the weight of the user in their queries. */
+static MrStatus
+start_tags(MrTrainer *t, const MrStart *start, MrPoll poll, void *arg)
+{
+	MrTags	   *tags = &t->tags;
+	MrStatus	status = start_points(t, &tags->points, start->tags, start->has_tag, poll, arg);
+
+	if (status == MR_OK && tags->softmax.ranked.bias)
+		status = start_biases(t, &tags->softmax.ranked, start->tags, start->has_tag, 0, poll, arg);
+	if (status == MR_OK && start->user_weight > 0)
+		mr_tags_set_user_weight(tags, start->user_weight);
+	return status == MR_OK ? mr_softmax_refresh(t, &tags->softmax, poll, arg) : status;
 }
 
 /*
@@ -121,8 +126,8 @@ start_biases(MrTrainer *t, const MrStart *start, MrPoll poll, void *arg)
  * it after mr_trainer_init() and before the first epoch; later, points are replaced
  * while the optimiser keeps what it knows of the old ones.
  *
- * Returns MR_OK, MR_STOPPED, or MR_DIVERGED if a coordinate is not finite; after the
- * last two the trainer is of no further use.
+ * Returns MR_OK, MR_STOPPED, or MR_DIVERGED if a coordinate is not finite, or a
+ * network is damaged or of another layout; after the last two the trainer is of no further use.
  */
 MrStatus
 mr_trainer_set_start(MrTrainer *t, const MrStart *start, MrPoll poll, void *arg)
@@ -132,9 +137,13 @@ mr_trainer_set_start(MrTrainer *t, const MrStart *start, MrPoll poll, void *arg)
 	if (status == MR_OK && start->items)
 		status = start_points(t, &t->items, start->items, start->has_item, poll, arg);
 	if (status == MR_OK && start->items && t->bias)
-		status = start_biases(t, start, poll, arg);
+		status = start_biases(t, &t->softmax.ranked, start->items, start->has_item, start->new_item, poll, arg);
 	if (status == MR_OK && start->users && t->hyper.tower == MR_TOWER_FREE)
 		status = start_points(t, &t->users, start->users, start->has_user, poll, arg);
+	if (status == MR_OK)
+		status = mr_start_towers(t, start, poll, arg);
+	if (status == MR_OK && start->tags && t->tags.posts)
+		status = start_tags(t, start, poll, arg);
 	if (status == MR_OK && t->hyper.loss == MR_LOSS_SOFTMAX)
 		status = mr_softmax_refresh(t, &t->softmax, poll, arg);
 	return status;

@@ -42,6 +42,14 @@ mr_tags_user_weight(const MrTags *tags)
 	return 1 / (1 + exp(-(double) tags->logit));
 }
 
+/* Within 1e-3 of 0 and 1: from a weight of 0 no gradient would lead away. */
+void
+mr_tags_set_user_weight(MrTags *tags, double weight)
+{
+	weight = weight < 1e-3 ? 1e-3 : weight > 1 - 1e-3 ? 1 - 1e-3 : weight;
+	tags->logit = (float) log(weight / (1 - weight));
+}
+
 /* Take the tags' memory from the arena. */
 void
 mr_tags_layout(MrTrainer *t, MrArena *shared, MrArena *own)

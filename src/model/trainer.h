@@ -206,6 +206,11 @@ typedef struct MrStart
 	const uint8_t *has_user;	/* [n_users], 0 = this row begins at random; NULL: all have a start */
 	const uint8_t *has_item;	/* [n_items] */
 	float		new_item;		/* mr_trainer_new_item_bias() of the training that made the points; 0: not known */
+	const float *tags;			/* [n_tags][dimensions], or NULL */
+	const uint8_t *has_tag;		/* [n_tags] */
+	float		user_weight;	/* w of the tags' queries (tower.h); 0: not known */
+	const uint8_t *tower[2];	/* by MrTowerSide: stored forms of embedder.h, or NULL: networks begin at random */
+	size_t		tower_bytes[2];
 } MrStart;
 
 /* recipe.c */
@@ -230,6 +235,10 @@ extern void mr_trainer_describe(const MrTrainer *t, MrTower *tower);
 
 /* start.c */
 extern MrStatus mr_trainer_set_start(MrTrainer *t, const MrStart *start, MrPoll poll, void *arg);
+
+/* start_towers.c */
+extern MrStatus mr_start_users(const MrInteractions *x, int32_t dimensions, bool item_bias, const float *items,
+							   const uint8_t *has_item, float *users, uint8_t *has_user, MrPoll poll, void *arg);
 
 /* recipe_tags.c */
 extern void mr_recipe_fill_tags(MrHyper *hyper, uint64_t set, const MrInteractions *x, const MrPosts *posts);

@@ -4,7 +4,7 @@
  *		unit tests includes it.
  *
  *	trainer.c	memory, random start, one epoch, description
- *	start.c		given points to start from
+ *	start.c		given points to start from, start_towers.c networks
  *	points.c	a matrix of points: constraint, optimiser step
  *	softmax.c	epoch of the softmax loss, softmax_batch.c its matrix products,
  *				softmax_shared.c its negatives when items are many
@@ -20,6 +20,7 @@
 
 #include "math/rowmath.h"
 #include "math/topk.h"
+#include "model/embedder.h"
 #include "model/points.h"
 #include "model/team.h"
 #include "model/towers.h"
@@ -288,7 +289,11 @@ extern MrStatus mr_softmax_scatter(MrTrainer *t, MrPoll poll, void *arg);
 extern MrStatus mr_softmax_group(MrTrainer *t, MrSoftmax *s, int32_t rows, double gradient_scale,
 								 MrPoll poll, void *arg, double *loss, double *weight);
 
+/* start_towers.c */
+extern MrStatus mr_start_towers(MrTrainer *t, const MrStart *start, MrPoll poll, void *arg);
+
 /* tags.c */
+extern void mr_tags_set_user_weight(MrTags *tags, double weight);
 extern bool mr_tags_only(const MrHyper *hyper, const MrPosts *posts);
 extern void mr_tags_layout(MrTrainer *t, MrArena *shared, MrArena *own);
 extern MrStatus mr_tags_start(MrTrainer *t, MrPoll poll, void *arg);

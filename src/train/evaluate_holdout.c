@@ -19,6 +19,7 @@
 
 #include "store/catalog.h"
 #include "train/evaluate.h"
+#include "train/warm.h"
 #include "util/compat.h"
 
 /* So many users, drawn by the seed: the standard error of a rate is at most 0.005. */
@@ -69,6 +70,8 @@ settle_options(MrRun *run)
 
 		mr_version_values(run->model, version, values, nulls);
 		options->hyper.epochs = DatumGetInt32(values[MR_VERSION_EPOCHS - 1]);
+		if (!nulls[MR_VERSION_RECIPE - 1])
+			options->hyper.epochs = mr_warm_full_epochs(DatumGetJsonbP(values[MR_VERSION_RECIPE - 1]), options->hyper.epochs);
 		options->set |= UINT64CONST(1) << MR_HYPER_EPOCHS;
 	}
 	options->refit = false;

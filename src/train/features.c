@@ -9,7 +9,7 @@
 #include "utils/memutils.h"
 
 #include "embed/embed.h"
-#include "train/train.h"
+#include "train/warm.h"
 
 /* A combination that needs features is an error without a table of them. */
 static void
@@ -29,29 +29,42 @@ check_combination(const MrRun *run, MrSide side)
 			 errhint("Name a table of features when the model is made, or reset the option with metricrec.alter_model().")));
 }
 
-static void
-read_side(MrRun *run, MrSide side)
+/* Where the features of a side are and how they are read; false: there are none. */
+bool
+mr_run_feature_source(const MrRun *run, MrSide side, MrFeatureSource *source)
 {
 	const MrModel *model = run->model;
 	const MrNames *words = side == MR_SIDE_USER ? &run->options.user_word_columns : &run->options.item_word_columns;
-	MrFeatureSource source = {0};
-	Size		held = MemoryContextMemAllocated(run->context, true);
 
-	check_combination(run, side);
-	source.relation = mr_feature_relation(model, side);
-	if (!OidIsValid(source.relation))
-		return;
-	if (get_rel_name(source.relation) == NULL)
+	memset(source, 0, sizeof(*source));
+	source->relation = mr_feature_relation(model, side);
+	if (!OidIsValid(source->relation))
+		return false;
+	if (get_rel_name(source->relation) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("the %s features of model \"%s\" no longer exist", mr_side_name(side), model->name),
-				 errdetail("The relation with OID %u has been dropped.", source.relation),
+				 errdetail("The relation with OID %u has been dropped.", source->relation),
 				 errhint("Make a new model on the table that took its place.")));
-	source.key_column = side == MR_SIDE_USER ? model->user_column : model->item_column;
-	source.n_word_columns = words->n;
-	source.word_columns = words->names;
-	source.min_count = run->options.min_feature_count;
-	source.max_vocabulary = run->options.max_vocabulary;
+	source->key_column = side == MR_SIDE_USER ? model->user_column : model->item_column;
+	source->n_word_columns = words->n;
+	source->word_columns = words->names;
+	source->min_count = run->options.min_feature_count;
+	source->max_vocabulary = run->options.max_vocabulary;
+	return true;
+}
+
+static void
+read_side(MrRun *run, MrSide side)
+{
+	MrFeatureSource source;
+	Size		held = MemoryContextMemAllocated(run->context, true);
+
+	check_combination(run, side);
+	if (!mr_run_feature_source(run, side, &source))
+		return;
+	if (run->warm)
+		source.encoder = run->warm->encoder[side];
 	run->features[side] = mr_feature_read(&source, side == MR_SIDE_USER ? run->data->users : run->data->items,
 										  run->context, mr_training_memory_left(held));
 }

@@ -22,8 +22,8 @@
 #include "utils/memutils.h"
 
 #include "model/embedder.h"
-#include "train/train.h"
 #include "train/training.h"
+#include "train/warm.h"
 #include "util/compat.h"
 
 /* Users of the default validation split: the standard error of ndcg is then about 0.004. */
@@ -331,6 +331,8 @@ run_fit(MrRun *run, Fit *fit)
 	data.posts = fit->posts;
 	data.held_out = fit->holdout ? &fit->holdout->held_out : NULL;
 	training = mr_training_begin(run, &data);
+	if (run->warm)
+		mr_warm_begin(run, training->trainer);
 
 	for (int32 epoch = 1; epoch <= fit->hyper.epochs; epoch++)
 	{
@@ -418,6 +420,8 @@ validate_plain(MrRun *run, const MrHoldout *holdout, const Fit *best)
 	MrInteractions plain = holdout->train;
 	Fit			fit = {0};
 
+	if (run->warm)
+		return;					/* what is without them has nothing to start from */
 	if ((plain.user_features == NULL || best->hyper.user_combination == MR_COMBINE_ID) &&
 		(plain.item_features == NULL || best->hyper.item_combination == MR_COMBINE_ID))
 		return;
@@ -438,11 +442,15 @@ validate_plain(MrRun *run, const MrHoldout *holdout, const Fit *best)
 static double
 validation_fraction(const MrRun *run, bool towers)
 {
+	int32		users = run->warm ? mr_warm_validated_users(run) : run->data->positives.n_users;
+
+	if (run->warm && users < VALIDATION_MIN_USERS)
+		return 0;
 	if (run->options.validation_fraction >= 0)
 		return run->options.validation_fraction;
 	if (!towers && run->options.patience == 0)
 		return 0;
-	return Min(1.0, VALIDATION_USERS / run->data->positives.n_users);
+	return Min(1.0, VALIDATION_USERS / users);
 }
 
 /* Checked when they were set; a catalogue of another release may hold others. */
@@ -497,7 +505,7 @@ mr_run_fit(MrRun *run)
 
 	if (fraction > 0)
 	{
-		mr_holdout_make(x, fraction, run->hyper.seed, run->context, &run->holdout);
+		mr_holdout_make(x, fraction, run->warm ? run->warm->grown : NULL, run->hyper.seed, run->context, &run->holdout);
 		if (run->data->posts)
 			mr_holdout_posts_make(run->data->posts, run->context, &run->holdout);
 		run->options.validation_fraction = fraction;

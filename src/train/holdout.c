@@ -69,10 +69,10 @@ allocate(MemoryContext context, Size size, Size n)
 	return MemoryContextAllocHuge(context, mul_size(size, Max(n, 1)));
 }
 
-/* fraction is of the users, 0 to 1. */
+/* fraction is of the users, 0 to 1; eligible [n_users], 0 = never this one; NULL: all are. */
 void
-mr_holdout_make(const MrInteractions *x, double fraction, uint64 seed, MemoryContext context,
-				MrHoldout *holdout)
+mr_holdout_make(const MrInteractions *x, double fraction, const uint8 *eligible, uint64 seed,
+				MemoryContext context, MrHoldout *holdout)
 {
 	MrInteractions *train = &holdout->train;
 	MrInteractions *held = &holdout->held_out;
@@ -98,6 +98,8 @@ mr_holdout_make(const MrInteractions *x, double fraction, uint64 seed, MemoryCon
 		int64		out = choose_pair(x, u, fraction, &rng);
 
 		CHECK_FOR_INTERRUPTS();
+		if (eligible && !eligible[u])
+			out = -1;
 		train->user_start[u] = train->n_pairs;
 		held->user_start[u] = held->n_pairs;
 		for (int64 p = x->user_start[u]; p < x->user_start[u + 1]; p++)

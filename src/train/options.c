@@ -430,6 +430,61 @@ mr_options_read(Jsonb *stored, MrOptions *options)
 	check_combination(options, &checked);
 }
 
+/* ---- two trainings of a model ---- */
+
+static bool
+is_among(const char *name, const char *const *names)
+{
+	for (; *names; names++)
+		if (strcmp(name, *names) == 0)
+			return true;
+	return false;
+}
+
+/* The first option that is set otherwise, or only once, in two stored sets; NULL: none but those ignored. */
+const char *
+mr_options_altered(Jsonb *before, Jsonb *now, const char *const *ignored)
+{
+	for (int i = 0; i < lengthof(option_defs); i++)
+	{
+		const char *name = option_defs[i].name;
+		bool		is_string;
+		char	   *a = stored_text(before, name, &is_string);
+		char	   *b = stored_text(now, name, &is_string);
+
+		if ((a == NULL) != (b == NULL) || (a && strcmp(a, b) != 0))
+			if (!is_among(name, ignored))
+				return name;
+	}
+	return NULL;
+}
+
+/*
+ * Sets those of `names` that are not set to what a version's recipe says.  A value out
+ * of range is one that the recipe did not use, and stays as it is.
+ */
+void
+mr_options_keep(MrOptions *options, Jsonb *recipe, const char *const *names)
+{
+	for (int i = 0; i < lengthof(option_defs); i++)
+	{
+		const OptionDef *def = &option_defs[i];
+		bool		is_string;
+		char	   *text = stored_text(recipe, def->name, &is_string);
+		double		number;
+
+		if (text == NULL || !is_among(def->name, names) || mr_option_is_set(options, def->field))
+			continue;
+		if (def->kind == OPTION_INT || def->kind == OPTION_FLOAT)
+		{
+			number = DatumGetFloat8(DirectFunctionCall1(float8in, CStringGetDatum(text)));
+			if (!(number >= def->min && number <= def->max))
+				continue;
+		}
+		set_option(options, def, text);
+	}
+}
+
 /* ---- struct -> jsonb, for the recipe of a version ---- */
 
 static char *

@@ -57,6 +57,8 @@ extern Jsonb *mr_jsonb_of(const char *json);
 extern Jsonb *mr_options_from_arguments(FunctionCallInfo fcinfo, int first, Jsonb *before, ArrayType *reset);
 extern void mr_options_read(Jsonb *stored, MrOptions *options);
 extern MrLoss mr_options_loss(const MrOptions *options);
+extern const char *mr_options_altered(Jsonb *before, Jsonb *now, const char *const *ignored);
+extern void mr_options_keep(MrOptions *options, Jsonb *recipe, const char *const *names);
 extern Jsonb *mr_options_describe(const MrHyper *hyper, const MrOptions *options);
 
 #endif							/* MR_OPTIONS_H */

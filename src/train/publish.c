@@ -15,6 +15,7 @@
 #include "tcop/pquery.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -22,7 +23,7 @@
 
 #include "embed/embed.h"
 #include "model/fold_in.h"
-#include "train/train.h"
+#include "train/warm.h"
 #include "util/compat.h"
 #include "util/pgutil.h"
 
@@ -50,6 +51,17 @@ metrics_json(const MrRun *run)
 						 plain->hit_rate, plain->ndcg, plain->mrr);
 	appendStringInfoChar(&json, '}');
 	return mr_jsonb_of(json.data);
+}
+
+/* Hyper-parameters, chosen or given, and what the run started from. */
+static Jsonb *
+recipe_json(const MrRun *run)
+{
+	MrOptions	used = run->options;
+
+	used.num_workers = run->workers;
+	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(mr_options_describe(&run->hyper, &used)),
+											  JsonbPGetDatum(mr_warm_describe(run))));
 }
 
 static Jsonb *
@@ -277,7 +289,6 @@ record_version(MrRun *run, const Oid *tables)
 {
 	const MrInteractions *x = &run->data->positives;
 	MrVersionRecord record = {0};
-	MrOptions	used = run->options;
 	uint8		bytes[MR_TOWER_BYTES];
 
 	record.version = run->version;
@@ -290,8 +301,7 @@ record_version(MrRun *run, const Oid *tables)
 	record.epochs = run->epochs;
 	record.loss = run->loss;
 	record.metrics = metrics_json(run);
-	used.num_workers = run->workers;
-	record.recipe = mr_options_describe(&run->hyper, &used);
+	record.recipe = recipe_json(run);
 	record.counts = counts_json(run);
 	record.duration = elapsed(run);
 	mr_version_record(run->model, &record);

@@ -16,7 +16,7 @@
 #include "utils/portal.h"
 
 #include "math/gemm.h"
-#include "train/train.h"
+#include "train/warm.h"
 #include "util/compat.h"
 #include "util/guc.h"
 #include "util/pgutil.h"
@@ -157,6 +157,7 @@ mr_run_begin(const char *name, bool commits)
 	run->model = mr_model_lookup(name, MR_MODEL_OWN);
 	mr_lock_run_or_fail(&run->lock, run->model, commits);
 	mr_model_reload(run->model, MR_MODEL_OWN);	/* as it is now that nobody can drop it */
+	run->given = run->model->options;
 	mr_options_read(run->model->options, &run->options);
 	run->version = mr_version_next(run->model);
 	MemoryContextSwitchTo(before);
@@ -274,6 +275,8 @@ mr_run_read(MrRun *run)
 				 errmsg("model \"%s\" has no tags to learn from", run->model->name),
 				 errdetail("The column \"%s\" has %d distinct tag(s) on interactions; two are needed.",
 						   source.tag_column, run->data->posts->n_tags)));
+	if (run->warm_start)
+		mr_warm_prepare(run);
 	mr_run_read_features(run);
 	MemoryContextSwitchTo(before);
 }

@@ -6,7 +6,8 @@
  *	retrain():	begin, read | commit | fit, a commit per epoch | publish | commit
  *
  *	begin	 run.c		model, options, run lock
- *	read	 run.c		interactions -> MrDataset, as the calling role; features.c the feature tables
+ *	read	 run.c		interactions -> MrDataset, as the calling role; features.c the feature tables;
+ *						warm.c the points to start from
  *	fit		 fit.c		recipe, choice by validation, epochs -> points; training.c with workers
  *	publish	 publish.c	version tables, catalogue rows, swap
  *
@@ -57,7 +58,11 @@ typedef struct MrRun
 	MemoryContext context;
 	bool		commits;		/* retrain: commit between the phases and after each epoch */
 	bool		quiet;			/* evaluate: no epoch log, nothing is published */
+	bool		warm_start;		/* asked for */
+	struct MrWarm *warm;		/* what it starts from (warm.h); NULL: at random */
+	const char *cold_because;	/* warm_start was asked for and is not possible */
 	MrModel    *model;
+	Jsonb	   *given;			/* hyper-parameters that the user had set when the run began */
 	MrOptions	options;
 	MrRunLock	lock;
 	int32		version;		/* number of the version to be */
@@ -105,12 +110,13 @@ extern void mr_run_check_status(MrRun *run, MrStatus status);
 extern void mr_run_log_epoch(MrRun *run, MrEpochRecord *record);
 
 /* features.c */
+extern bool mr_run_feature_source(const MrRun *run, MrSide side, MrFeatureSource *source);
 extern void mr_run_read_features(MrRun *run);
 
 /* holdout.c */
 extern Size mr_holdout_bytes(const MrInteractions *x);
-extern void mr_holdout_make(const MrInteractions *x, double fraction, uint64 seed, MemoryContext context,
-							MrHoldout *holdout);
+extern void mr_holdout_make(const MrInteractions *x, double fraction, const uint8 *eligible, uint64 seed,
+							MemoryContext context, MrHoldout *holdout);
 
 /* holdout_posts.c */
 extern Size mr_holdout_posts_bytes(const MrPosts *posts);

@@ -19,7 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "store/catalog.h"
-#include "train/train.h"
+#include "train/warm.h"
 #include "util/compat.h"
 
 PG_FUNCTION_INFO_V1(mr_train);
@@ -41,6 +41,11 @@ advice(const MrRun *run)
 	if (run->plain.done && run->validation.at10.ndcg < run->plain.at10.ndcg)
 		appendStringInfo(&text, "; the features make the answers worse: ndcg@10 is %.4f with them and %.4f without, so leave out columns, or set item_combination or user_combination to \"id\"",
 						 run->validation.at10.ndcg, run->plain.at10.ndcg);
+	if (run->warm)
+		appendStringInfo(&text, "; started from version %d, which has %d of the %d items", run->warm->version,
+						 run->warm->known_items, run->data->positives.n_items);
+	if (run->cold_because)
+		appendStringInfo(&text, "; trained in full, without a warm start: %s", run->cold_because);
 	if (!run->active)
 		appendStringInfo(&text, "; the views were locked by others, so version %d is ready but not active: call metricrec.activate() later",
 						 run->version);
@@ -72,7 +77,18 @@ result_of(FunctionCallInfo fcinfo, MrRun *run)
 	return mr_result_row(fcinfo, result, result_nulls);
 }
 
-/* metricrec.train(name) -> one row; see doc/sql-reference.md. */
+/* Is a start from the active version asked for?  NULL is no answer. */
+static bool
+warm_start_argument(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", "warm_start")));
+	return PG_GETARG_BOOL(1);
+}
+
+/* metricrec.train(name, warm_start) -> one row; see doc/sql-reference.md. */
 Datum
 mr_train(PG_FUNCTION_ARGS)
 {
@@ -80,6 +96,7 @@ mr_train(PG_FUNCTION_ARGS)
 	MemoryContext context = CurrentMemoryContext;
 	Datum		result;
 
+	run->warm_start = warm_start_argument(fcinfo);
 	SPI_connect();
 	mr_run_read(run);
 	mr_run_fit(run);
@@ -118,7 +135,7 @@ retrain_phases(MrRun *run)
 }
 
 /*
- * CALL metricrec.retrain(name)
+ * CALL metricrec.retrain(name, warm_start)
  *
  * The run lock is the session's, so that it outlives the commits.  An error
  * needs no clean-up here: an abort of the whole transaction gives back session
@@ -129,10 +146,12 @@ mr_retrain(PG_FUNCTION_ARGS)
 {
 	MrRun	   *run;
 	char	   *name = PG_ARGISNULL(0) ? NULL : pstrdup(NameStr(*PG_GETARG_NAME(0)));
+	bool		warm_start = warm_start_argument(fcinfo);
 
 	refuse_atomic(fcinfo);
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	run = mr_run_begin(name, true);
+	run->warm_start = warm_start;
 	retrain_phases(run);
 	mr_run_unlock(&run->lock);
 	ereport(run->active ? DEBUG1 : WARNING,

@@ -1,0 +1,38 @@
+/*
+ * warm.h
+ *		A training that starts from the version that is served.
+ *
+ *	 warm_fit.c		does the version fit, and what is kept of its recipe
+ *	 warm.c			its points, its networks, the schedule
+ */
+#ifndef MR_WARM_H
+#define MR_WARM_H
+
+#include "train/train.h"
+
+typedef struct MrWarm
+{
+	int32		version;		/* that it starts from */
+	MrTower		tower;			/* of that version */
+	Jsonb	   *recipe;			/* of that version */
+	int32		full_epochs;	/* of the last full training */
+	MrStart		start;
+	int32		known_items;	/* items that the version has */
+	int64		new_pairs;		/* that it was not trained on */
+	uint8	   *grown;			/* [n_users] the latest pair is new; NULL: without times nobody knows */
+	MrEncoder  *encoder[2];		/* of the version's features, by MrSide; NULL: none */
+} MrWarm;
+
+/* warm.c */
+extern void mr_warm_prepare(MrRun *run);
+extern void mr_warm_begin(MrRun *run, MrTrainer *trainer);
+extern int32 mr_warm_validated_users(const MrRun *run);
+extern void mr_warm_schedule(const MrWarm *warm, int64 n_pairs, MrHyper *hyper);
+
+/* warm_fit.c: NULL, or why it does not fit */
+extern const char *mr_warm_fits(MrRun *run);
+extern void mr_warm_keep(MrRun *run);
+extern Jsonb *mr_warm_describe(const MrRun *run);
+extern int32 mr_warm_full_epochs(Jsonb *recipe, int32 epochs);
+
+#endif							/* MR_WARM_H */

@@ -1,0 +1,163 @@
+/*
+ * warm_fit.c
+ *		Does the version that is served fit, for a training to start from it, and what
+ *		of its recipe is kept.
+ *
+ * It fits if the model's hyper-parameters are those that the version was trained with,
+ * as they were set, not as they came out: `given` in the version's recipe.  Those that
+ * only say how long and how fast to train may differ.  What the recipe then chose from
+ * the data, and what the points depend on, is taken from the version: its user tower,
+ * its temperature, its dimensions.  So growing data do not move the ground under a
+ * chain of warm starts; the next full training chooses anew.
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+
+#include "embed/embed.h"
+#include "store/catalog.h"
+#include "train/warm.h"
+
+/* May be altered between two versions of which the second starts from the first. */
+static const char *const schedule_options[] =
+{
+	"epochs", "batch_size", "learning_rate", "learning_rate_decay", "negatives", "seed", "num_workers",
+	"validation_fraction", "patience", "refit", "keep_versions", NULL
+};
+
+/* What the recipe may choose from the data, and the points depend on. */
+static const char *const kept_options[] =
+{
+	"dimensions", "user_tower", "temperature", "item_bias", "norm_constraint", "item_combination",
+	"user_combination", "hidden_layers", "activation", "tag_temperature", NULL
+};
+
+/* ---- the recipe's own members ---- */
+
+static JsonbValue *
+member(Jsonb *recipe, const char *name, JsonbValue *buffer)
+{
+	return getKeyJsonValueFromContainer(&recipe->root, name, strlen(name), buffer);
+}
+
+static int32
+int_member(Jsonb *recipe, const char *name, int32 otherwise)
+{
+	JsonbValue	buffer;
+	JsonbValue *value = member(recipe, name, &buffer);
+
+	if (value == NULL || value->type != jbvNumeric)
+		return otherwise;
+	return DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(value->val.numeric)));
+}
+
+/* Epochs of the full training that a version's chain of warm starts began with; `epochs`: its own. */
+int32
+mr_warm_full_epochs(Jsonb *recipe, int32 epochs)
+{
+	return int_member(recipe, "full_epochs", epochs);
+}
+
+/* The members that the recipe of the new version has beside its hyper-parameters. */
+Jsonb *
+mr_warm_describe(const MrRun *run)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	appendStringInfo(&json, "{\"given\": %s, \"warm_start\": %s",
+					 JsonbToCString(NULL, &run->given->root, VARSIZE(run->given)), run->warm ? "true" : "false");
+	if (run->warm)
+		appendStringInfo(&json, ", \"warm_version\": %d, \"full_epochs\": %d", run->warm->version, run->warm->full_epochs);
+	appendStringInfoChar(&json, '}');
+	return mr_jsonb_of(json.data);
+}
+
+/* ---- does it fit? ---- */
+
+/* Have the hyper-parameters been altered since?  NULL, or which one. */
+static const char *
+check_given(const MrRun *run)
+{
+	JsonbValue	buffer;
+	JsonbValue *given = member(run->warm->recipe, "given", &buffer);
+	const char *altered;
+
+	if (given == NULL || given->type != jbvBinary)
+		return psprintf("version %d was trained by an older release", run->warm->version);
+	altered = mr_options_altered(JsonbValueToJsonb(given), run->given, schedule_options);
+	if (altered)
+		return psprintf("\"%s\" was altered since version %d was trained", altered, run->warm->version);
+	return NULL;
+}
+
+/* The encoder of a side's features, which the version's network goes with. */
+static const char *
+check_features(MrRun *run, MrSide side)
+{
+	MrWarm	   *warm = run->warm;
+	bytea	   *stored = mr_component_read(run->model->id, warm->version,
+										   mr_component_of_side(side, MR_COMPONENT_ENCODER));
+	MrFeatureSource source;
+
+	if (stored == NULL)
+		return NULL;
+	if (!mr_run_feature_source(run, side, &source))
+		return psprintf("the model has no %s features any more", mr_side_name(side));
+	warm->encoder[side] = mr_encoder_read(VARDATA_ANY(stored), VARSIZE_ANY_EXHDR(stored), run->context);
+	if (!mr_encoder_matches(warm->encoder[side], &source, mr_side_type(run->model, side)))
+		return psprintf("the columns of the %s features are not those of version %d", mr_side_name(side), warm->version);
+	return NULL;
+}
+
+/*
+ * Looks at the served version, into run->warm: number, tower, recipe, encoders.  NULL, or
+ * why a training cannot start from it, in words that may follow a colon.
+ */
+const char *
+mr_warm_fits(MrRun *run)
+{
+	MrWarm	   *warm = run->warm;
+	Datum		values[MR_VERSION_NATTS];
+	bool		nulls[MR_VERSION_NATTS];
+	const char *why;
+
+	warm->version = mr_version_active(run->model);
+	if (warm->version == 0)
+		return "the model has no active version";
+	warm->tower = mr_version_served(run->model)->tower;
+	mr_version_values(run->model, warm->version, values, nulls);
+	if (nulls[MR_VERSION_RECIPE - 1])
+		return psprintf("version %d has no recipe", warm->version);
+	warm->recipe = DatumGetJsonbP(values[MR_VERSION_RECIPE - 1]);
+	warm->full_epochs = mr_warm_full_epochs(warm->recipe, int_member(warm->recipe, "epochs", 0));
+	why = check_given(run);
+	for (int side = 0; why == NULL && side < 2; side++)
+		why = check_features(run, side);
+	return why;
+}
+
+/* ---- what is kept ---- */
+
+/*
+ * The options of the run become those of the version where they were not set, and its
+ * schedule that of a warm start.  After the points: the schedule depends on them.
+ */
+void
+mr_warm_keep(MrRun *run)
+{
+	MrOptions  *options = &run->options;
+	MrHyper		hyper;
+
+	mr_options_keep(options, run->warm->recipe, kept_options);
+	hyper = options->hyper;
+	mr_recipe_fill_tags(&hyper, options->set, &run->data->positives, run->data->posts);
+	if (mr_option_is_set(options, MR_HYPER_EPOCHS) || run->warm->full_epochs < 1)
+		run->warm->full_epochs = hyper.epochs;
+	hyper.epochs = run->warm->full_epochs;
+	mr_warm_schedule(run->warm, run->data->positives.n_pairs, &hyper);
+	options->hyper.epochs = hyper.epochs;
+	options->hyper.learning_rate = hyper.learning_rate;
+	options->set |= UINT64CONST(1) << MR_HYPER_EPOCHS | UINT64CONST(1) << MR_HYPER_LEARNING_RATE;
+}
