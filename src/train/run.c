@@ -16,7 +16,7 @@
 #include "utils/portal.h"
 
 #include "math/gemm.h"
-#include "train/train.h"
+#include "train/fit_internal.h"
 #include "util/compat.h"
 #include "util/guc.h"
 #include "util/pgutil.h"
@@ -280,6 +280,13 @@ mr_run_read(MrRun *run)
 
 /* ---- epochs ---- */
 
+/* The length of the lists that a validation looks at. */
+int32
+mr_run_judged_k(const MrRun *run)
+{
+	return run->trial ? run->trial->k : 10;
+}
+
 /* A row of the log and the progress; in retrain it is committed at once. */
 void
 mr_run_log_epoch(MrRun *run, MrEpochRecord *record)
@@ -289,7 +296,7 @@ mr_run_log_epoch(MrRun *run, MrEpochRecord *record)
 	record->step = ++run->log_step;
 	EnsurePortalSnapshotExists();	/* none after a commit; writing a row wants one */
 	mr_epoch_write(run->model, run->version, record);
-	mr_run_progress(&run->lock, run->log_step);
+	mr_run_progress(&run->lock, Min(run->log_step, MR_RUN_PUBLISHING - 1));
 	if (run->commits)
 		SPI_commit();
 }
