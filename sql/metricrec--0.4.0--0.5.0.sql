@@ -192,3 +192,114 @@ CREATE PROCEDURE metricrec.retrain(name name DEFAULT NULL, warm_start boolean DE
 AS 'MODULE_PATHNAME', 'mr_retrain' LANGUAGE C;
 COMMENT ON PROCEDURE metricrec.retrain IS
 	'trains a new version of a model and serves it; commits between reading, computing and publishing, for scheduled jobs';
+
+--
+-- Tuning.
+--
+CREATE TABLE metricrec.search (
+	model_id int4 NOT NULL,
+	search int4 NOT NULL,
+	method text NOT NULL,
+	metric text NOT NULL,
+	k int4 NOT NULL,
+	seed int8 NOT NULL,
+	space jsonb NOT NULL,
+	trials int4 NOT NULL,
+	users int8 NOT NULL,
+	role name NOT NULL,
+	started timestamptz NOT NULL,
+	duration interval,
+	applied boolean,
+	PRIMARY KEY (model_id, search)
+);
+COMMENT ON TABLE metricrec.search IS 'a row per search for hyper-parameters; written by metricrec.tune and retune';
+
+CREATE TABLE metricrec.trial (
+	model_id int4 NOT NULL,
+	search int4 NOT NULL,
+	trial int4 NOT NULL,
+	rung int4 NOT NULL,
+	epochs int4 NOT NULL,
+	options jsonb NOT NULL,
+	value float8,
+	checked float8,
+	seconds float8 NOT NULL,
+	best boolean NOT NULL,
+	PRIMARY KEY (model_id, search, trial, rung)
+);
+COMMENT ON TABLE metricrec.trial IS 'a row per training of a search; written by metricrec.tune and retune';
+
+SELECT pg_catalog.pg_extension_config_dump('metricrec.search',
+	'WHERE EXISTS (SELECT FROM metricrec.model m, pg_catalog.pg_class c WHERE m.model_id = search.model_id AND c.oid = m.item_view)');
+SELECT pg_catalog.pg_extension_config_dump('metricrec.trial',
+	'WHERE EXISTS (SELECT FROM metricrec.model m, pg_catalog.pg_class c WHERE m.model_id = trial.model_id AND c.oid = m.item_view)');
+
+CREATE VIEW metricrec.tuning_searches WITH (security_barrier) AS
+SELECT m.schema, m.model, s.search, s.method, s.metric, s.k, s.seed, s.space, s.trials, s.users,
+	   s.role, s.started, s.duration, s.applied
+  FROM metricrec.models m
+  JOIN metricrec.search s USING (model_id);
+COMMENT ON VIEW metricrec.tuning_searches IS 'the searches for hyper-parameters, a row per call of metricrec.tune or retune';
+COMMENT ON COLUMN metricrec.tuning_searches.schema IS 'schema of the model';
+COMMENT ON COLUMN metricrec.tuning_searches.model IS 'name of the model';
+COMMENT ON COLUMN metricrec.tuning_searches.search IS 'number of the search, from 1';
+COMMENT ON COLUMN metricrec.tuning_searches.method IS 'halving or random';
+COMMENT ON COLUMN metricrec.tuning_searches.metric IS 'what the trials are judged by';
+COMMENT ON COLUMN metricrec.tuning_searches.k IS 'length of the lists that the metric looks at';
+COMMENT ON COLUMN metricrec.tuning_searches.seed IS 'of the drawing of trials';
+COMMENT ON COLUMN metricrec.tuning_searches.space IS 'what was searched: lists and ranges by hyper-parameter';
+COMMENT ON COLUMN metricrec.tuning_searches.trials IS 'trials that were planned, the first counted';
+COMMENT ON COLUMN metricrec.tuning_searches.users IS 'users of the validation split';
+COMMENT ON COLUMN metricrec.tuning_searches.role IS 'who searched';
+COMMENT ON COLUMN metricrec.tuning_searches.started IS 'when the first trial began';
+COMMENT ON COLUMN metricrec.tuning_searches.duration IS 'of the whole search; null if it did not come to its end';
+COMMENT ON COLUMN metricrec.tuning_searches.applied IS 'the best options were set on the model';
+GRANT SELECT ON metricrec.tuning_searches TO PUBLIC;
+
+CREATE VIEW metricrec.tuning_trials WITH (security_barrier) AS
+SELECT m.schema, m.model, t.search, t.trial, t.rung, t.epochs, t.options, t.value, t.checked, t.seconds, t.best
+  FROM metricrec.models m
+  JOIN metricrec.trial t USING (model_id);
+COMMENT ON VIEW metricrec.tuning_trials IS 'the trials of the searches for hyper-parameters, a row per training';
+COMMENT ON COLUMN metricrec.tuning_trials.schema IS 'schema of the model';
+COMMENT ON COLUMN metricrec.tuning_trials.model IS 'name of the model';
+COMMENT ON COLUMN metricrec.tuning_trials.search IS 'number of the search';
+COMMENT ON COLUMN metricrec.tuning_trials.trial IS 'number of the trial; 1 is the model as it stood';
+COMMENT ON COLUMN metricrec.tuning_trials.rung IS 'from 1; on the last one a trial is trained for all of its epochs';
+COMMENT ON COLUMN metricrec.tuning_trials.epochs IS 'epochs of the training that gave the value';
+COMMENT ON COLUMN metricrec.tuning_trials.options IS 'hyper-parameters that the trial sets beside those of the model';
+COMMENT ON COLUMN metricrec.tuning_trials.value IS 'of the metric on the validation split; null if the training diverged';
+COMMENT ON COLUMN metricrec.tuning_trials.checked IS 'the same on a second split; of trial 1 and of the best other one';
+COMMENT ON COLUMN metricrec.tuning_trials.seconds IS 'of training and validation';
+COMMENT ON COLUMN metricrec.tuning_trials.best IS 'this is the trial that was taken';
+GRANT SELECT ON metricrec.tuning_trials TO PUBLIC;
+
+CREATE FUNCTION metricrec.tune(
+	name name DEFAULT NULL,
+	trials int4 DEFAULT NULL,
+	time_limit interval DEFAULT NULL,
+	metric text DEFAULT NULL,
+	k int4 DEFAULT 10,
+	space jsonb DEFAULT NULL,
+	apply boolean DEFAULT true,
+	seed int8 DEFAULT 1,
+	method text DEFAULT 'halving')
+RETURNS TABLE(search int4, trial int4, rung int4, epochs int4, options jsonb, value float8, checked float8,
+	seconds float8, best boolean)
+AS 'MODULE_PATHNAME', 'mr_tune' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 40;
+COMMENT ON FUNCTION metricrec.tune IS
+	'tries hyper-parameters of a model on a validation split, sets the best, and returns the trials';
+
+CREATE PROCEDURE metricrec.retune(
+	name name DEFAULT NULL,
+	trials int4 DEFAULT NULL,
+	time_limit interval DEFAULT NULL,
+	metric text DEFAULT NULL,
+	k int4 DEFAULT 10,
+	space jsonb DEFAULT NULL,
+	apply boolean DEFAULT true,
+	seed int8 DEFAULT 1,
+	method text DEFAULT 'halving')
+AS 'MODULE_PATHNAME', 'mr_retune' LANGUAGE C;
+COMMENT ON PROCEDURE metricrec.retune IS
+	'the same as metricrec.tune, with a commit after every epoch and trial, for long searches';

@@ -6,6 +6,8 @@
  *	metricrec.version     a row per version
  *	metricrec.component   named byte strings of a version ("tower", ...)
  *	metricrec.epoch_log   a row per epoch
+ *	metricrec.search      a row per search of metricrec.tune
+ *	metricrec.trial       a row per training of such a search
  *
  *	<model>_item_embedding (view) --> <model>_item_embedding_v3 (table)   active
  *									  <model>_item_embedding_v2			  kept

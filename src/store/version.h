@@ -90,6 +90,9 @@ typedef struct MrRunLock
 	int			step;
 } MrRunLock;
 
+/* In the epoch log, the version that stands for the last search of metricrec.tune(). */
+#define MR_SEARCH_VERSION 0
+
 /* Steps of mr_run_progress(): 0 = reading, then the epochs, then this. */
 #define MR_RUN_PUBLISHING (32767 - 2)
 

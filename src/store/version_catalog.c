@@ -440,10 +440,12 @@ mr_model_delete(int32 model_id)
 {
 	ScanKeyData key;
 
-	mr_catalog_key_int4(&key, 1, model_id); /* the first column of all four */
+	mr_catalog_key_int4(&key, 1, model_id); /* the first column of all six */
 	mr_catalog_delete("version", "version_pkey", 1, &key);
 	mr_catalog_delete("component", "component_pkey", 1, &key);
 	mr_catalog_delete("epoch_log", "epoch_log_pkey", 1, &key);
+	mr_catalog_delete("search", "search_pkey", 1, &key);
+	mr_catalog_delete("trial", "trial_pkey", 1, &key);
 	mr_catalog_delete("model", "model_pkey", 1, &key);
 }
 

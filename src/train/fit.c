@@ -22,15 +22,13 @@
 #include "utils/memutils.h"
 
 #include "model/embedder.h"
+#include "train/fit_internal.h"
 #include "train/training.h"
 #include "train/warm.h"
 #include "util/compat.h"
 
 /* Users of the default validation split: the standard error of ndcg is then about 0.004. */
 #define VALIDATION_USERS 10000.0
-
-/* With fewer held-out positives than this a comparison is noise. */
-#define VALIDATION_MIN_USERS 50
 
 /*
  * The free tower must be this much better.  The pooled one answers to new
@@ -46,26 +44,28 @@ typedef struct Points
 	float	   *tags;			/* NULL without tags */
 } Points;
 
+/* A trial of a search may be trained for fewer epochs than its own. */
+static void
+shorten(const MrRun *run, MrHyper *hyper)
+{
+	if (run->trial)
+		hyper->epochs = Min(hyper->epochs, run->trial->epochs);
+}
+
 /* The recipe with this user tower. */
-static MrHyper
-recipe_with_tower(const MrRun *run, MrTowerKind tower)
+MrHyper
+mr_fit_recipe_with_tower(const MrRun *run, MrTowerKind tower)
 {
 	MrHyper		hyper = run->options.hyper;
 
 	hyper.tower = tower;
 	mr_recipe_fill_tags(&hyper, run->options.set | (UINT64CONST(1) << MR_HYPER_TOWER), &run->data->positives,
 						run->data->posts);
+	shorten(run, &hyper);
 	return hyper;
 }
 
 /* ---- memory ---- */
-
-static Size
-points_bytes(const MrHyper *hyper, const MrInteractions *x, const MrPosts *posts)
-{
-	return mul_size(mul_size(sizeof(float), hyper->dimensions),
-					(Size) x->n_users + x->n_items + (posts ? posts->n_tags : 0));
-}
 
 static void *
 allocate(MrRun *run, Size bytes)
@@ -91,90 +91,55 @@ free_points(Points *points)
 	points->users = points->items = points->tags = NULL;
 }
 
-/* The ranking's input for a validation: structure only, no points yet. */
-static MrRankInput
-validation_input(const MrHyper *hyper, const MrHoldout *holdout)
-{
-	MrRankInput in = {0};
-
-	in.dimensions = hyper->dimensions;
-	in.held_out = &holdout->held_out;
-	in.excluded = &holdout->train;
-	return in;
-}
-
-/*
- * The whole run's peak: the data, one trainer, its points, and for a validation
- * the best points so far, those of the last epoch, the split and the ranking.
- */
-static void
-check_memory(MrRun *run, const MrHyper *hyper, bool towers, bool validate)
-{
-	const MrInteractions *x = &run->data->positives;
-	Size		needed = MemoryContextMemAllocated(run->context, true);
-	const MrPosts *posts = run->data->posts;
-	Size		trainer = mr_trainer_bytes(hyper, x, posts);
-
-	if (towers)
-	{
-		MrHyper		other = recipe_with_tower(run, MR_TOWER_FREE);
-
-		trainer = Max(trainer, mr_trainer_bytes(&other, x, posts));
-	}
-	needed = add_size(needed, trainer);
-	needed = add_size(needed, mul_size(validate ? 3 : 1, points_bytes(hyper, x, posts)));
-	if (x->user_features)
-		needed = add_size(needed, mul_size(mul_size(sizeof(float), hyper->dimensions), x->user_features->n_rows - x->n_users));
-	if (x->item_features)
-		needed = add_size(needed, mul_size(mul_size(sizeof(float), hyper->dimensions), x->item_features->n_rows - x->n_items));
-	if (validate)
-	{
-		MrHoldout	shape = {*x, *x, x->n_users};
-		MrRankInput in;
-
-		shape.held_out.n_pairs = x->n_users;
-		in = validation_input(hyper, &shape);
-		needed = add_size(needed, mr_holdout_bytes(x));
-		needed = add_size(needed, mr_rank_bytes(&in));
-		needed = add_size(needed, mul_size(sizeof(int32), x->n_users));
-		if (posts)
-			needed = add_size(needed, add_size(mr_holdout_posts_bytes(posts),
-											   mr_validate_tags_bytes(hyper, posts, Min(x->n_users, posts->n_posts))));
-	}
-	run->memory_needed = needed;
-	mr_check_training_memory(needed, "the training");
-}
-
 /* ---- validation ---- */
+
+static double
+seconds_since(instr_time start)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, start);
+	return INSTR_TIME_GET_DOUBLE(now);
+}
 
 static void
 validate(MrRun *run, MrTraining *training, const MrTower *tower, const MrHoldout *holdout, const Points *points,
 		 MrValidation *validation)
 {
-	MrRankInput in = validation_input(training->data.hyper, holdout);
+	MrRankInput in = mr_fit_rank_input(training->data.hyper, holdout);
 	MrRankOutput out = {0};
 	MrMetricsInput counts = {0};
 	void	   *scratch;
+	instr_time	start;
 
+	INSTR_TIME_SET_CURRENT(start);
 	out.ranks = allocate(run, mul_size(sizeof(int32), Max(holdout->held_out.n_pairs, 1)));
 	mr_training_rank(training, points->users, points->items, out.ranks);
 	scratch = allocate(run, mr_metrics_bytes(&in));
-	mr_metrics(&in, &out, &counts, 10, scratch, &validation->at10);
+	mr_metrics(&in, &out, &counts, mr_run_judged_k(run), scratch, &validation->at10);
 	validation->done = true;
 	validation->users = holdout->users;
 	if (points->tags)
 		mr_validate_tags(run, tower, &holdout->held_posts, points->users, points->items, points->tags, validation);
 	pfree(scratch);
 	pfree(out.ranks);
+	if (run->trial)
+	{
+		run->trial->validations++;
+		run->trial->validation_seconds += seconds_since(start);
+	}
 }
 
 /*
  * The number that a validation is judged by: ndcg at 10, of the tags if they have at
- * least half of the loss, else of the items.
+ * least half of the loss, else of the items.  A search has a metric of its own.
  */
 static double
-score(const MrHyper *hyper, const MrValidation *validation)
+score(const MrRun *run, const MrHyper *hyper, const MrValidation *validation)
 {
+	if (run->trial)
+		return mr_trial_value(run->trial, validation);
 	return validation->posts > 0 && hyper->tag_weight >= 0.5 ? validation->tags_at10.ndcg : validation->at10.ndcg;
 }
 
@@ -195,17 +160,8 @@ typedef struct Fit
 	int32		epochs;			/* run, or up to the best one */
 	double		loss;
 	MrValidation validation;
+	bool		diverged;		/* a trial only: in a training it is an error */
 } Fit;
-
-static double
-seconds_since(instr_time start)
-{
-	instr_time	now;
-
-	INSTR_TIME_SET_CURRENT(now);
-	INSTR_TIME_SUBTRACT(now, start);
-	return INSTR_TIME_GET_DOUBLE(now);
-}
 
 /* Rows that have features and no interactions. */
 static int64
@@ -247,13 +203,27 @@ keep_towers(MrRun *run, Fit *fit, MrTrainer *trainer)
 												   fit->output[MR_SIDE_ITEM].points));
 }
 
-static void
+/* A trial of a search may diverge: true then.  Whatever else is wrong is an error. */
+static bool
+has_diverged(MrRun *run, Fit *fit, MrStatus status)
+{
+	if (status == MR_DIVERGED && run->trial)
+		return fit->diverged = true;
+	mr_run_check_status(run, status);
+	return false;
+}
+
+/* False if a trial has diverged. */
+static bool
 export_points(MrRun *run, Fit *fit, MrTrainer *trainer, Points *points)
 {
-	mr_run_check_status(run, mr_trainer_export(trainer, mr_run_poll, run, points->users, points->items));
-	if (points->tags)
-		mr_run_check_status(run, mr_trainer_export_tags(trainer, mr_run_poll, run, points->tags));
+	if (has_diverged(run, fit, mr_trainer_export(trainer, mr_run_poll, run, points->users, points->items)))
+		return false;
+	if (points->tags &&
+		has_diverged(run, fit, mr_trainer_export_tags(trainer, mr_run_poll, run, points->tags)))
+		return false;
 	mr_trainer_describe(trainer, &fit->tower);
+	return true;
 }
 
 /* Validates after an epoch; true if it is the best so far, whose points are kept. */
@@ -263,11 +233,12 @@ validate_epoch(MrRun *run, Fit *fit, MrTraining *training, Points *scratch, MrEp
 	MrValidation now = {0};
 	MrTower		best_tower = fit->tower;
 
-	export_points(run, fit, training->trainer, scratch);
+	if (!export_points(run, fit, training->trainer, scratch))
+		return false;
 	validate(run, training, &fit->tower, fit->holdout, scratch, &now);
 	record->has_ndcg = true;
-	record->ndcg = score(&fit->hyper, &now);
-	if (fit->validation.done && !(record->ndcg > score(&fit->hyper, &fit->validation)))
+	record->ndcg = score(run, &fit->hyper, &now);
+	if (fit->validation.done && !(record->ndcg > score(run, &fit->hyper, &fit->validation)))
 	{
 		fit->tower = best_tower;	/* it goes with the points that are kept */
 		return false;
@@ -297,7 +268,8 @@ run_epoch(MrRun *run, Fit *fit, MrTraining *training, int32 epoch, Points *scrat
 	bool		best = true;
 
 	INSTR_TIME_SET_CURRENT(start);
-	mr_training_epoch(training, &result);
+	if (has_diverged(run, fit, mr_training_epoch(training, &result)))
+		return false;
 	record.stage = fit->stage;
 	record.epoch = epoch;
 	record.loss = fit->loss = result.loss;
@@ -337,13 +309,15 @@ run_fit(MrRun *run, Fit *fit)
 	for (int32 epoch = 1; epoch <= fit->hyper.epochs; epoch++)
 	{
 		since_best = run_epoch(run, fit, training, epoch, &scratch) ? 0 : since_best + 1;
+		if (fit->diverged)
+			break;
 		if (fit->each_epoch && run->options.patience > 0 && since_best >= run->options.patience)
 			break;
 	}
 	if (!fit->holdout)
 	{
 		fit->epochs = fit->hyper.epochs;
-		export_points(run, fit, training->trainer, &fit->points);
+		(void) export_points(run, fit, training->trainer, &fit->points);
 		keep_towers(run, fit, training->trainer);
 	}
 	if (fit->holdout)
@@ -368,12 +342,12 @@ free_fit(Fit *fit)
 
 /* Is the candidate worth more than what is best so far? */
 static bool
-is_better(const Fit *candidate, const Fit *best)
+is_better(const MrRun *run, const Fit *candidate, const Fit *best)
 {
 	double		advantage = candidate->hyper.tower == MR_TOWER_FREE ? FREE_ADVANTAGE : 1;
 
-	return best->points.items == NULL ||
-		score(&candidate->hyper, &candidate->validation) > advantage * score(&best->hyper, &best->validation);
+	return best->points.items == NULL || !best->validation.done ||
+		score(run, &candidate->hyper, &candidate->validation) > advantage * score(run, &best->hyper, &best->validation);
 }
 
 /*
@@ -391,15 +365,15 @@ choose_by_validation(MrRun *run, const MrHoldout *holdout, bool towers, Fit *bes
 
 		if (!towers && candidates[i] != run->hyper.tower)
 			continue;
-		fit.stage = stages[i];
-		fit.hyper = recipe_with_tower(run, candidates[i]);
+		fit.stage = run->trial ? run->trial->stage : stages[i];
+		fit.hyper = mr_fit_recipe_with_tower(run, candidates[i]);
 		fit.x = &holdout->train;
 		fit.posts = run->data->posts ? &holdout->train_posts : NULL;
 		fit.holdout = holdout;
 		fit.each_epoch = run->options.patience > 0;
 		fit.is_final = !run->options.refit;
 		run_fit(run, &fit);
-		if (is_better(&fit, best))
+		if (is_better(run, &fit, best))
 		{
 			if (best->points.items)
 				free_fit(best);
@@ -484,6 +458,21 @@ take_fit(MrRun *run, const Fit *fit)
 	run->loss = fit->loss;
 }
 
+/*
+ * Fills run->hyper for run->options; true if both user towers are to be tried.  Error if
+ * the options contradict each other.
+ */
+bool
+mr_fit_recipe(MrRun *run)
+{
+	run->hyper = run->options.hyper;
+	mr_recipe_fill_tags(&run->hyper, run->options.set, &run->data->positives, run->data->posts);
+	check_conflict(run);
+	shorten(run, &run->hyper);
+	return run->hyper.loss == MR_LOSS_SOFTMAX && !mr_option_is_set(&run->options, MR_HYPER_TOWER) &&
+		run->options.validation_fraction != 0 && run->data->posts == NULL;
+}
+
 /* See train.h: fills everything of the run from hyper to validation. */
 void
 mr_run_fit(MrRun *run)
@@ -492,16 +481,11 @@ mr_run_fit(MrRun *run)
 	const MrInteractions *x = &run->data->positives;
 	Fit			best = {0};
 	Fit			final = {0};
-	bool		towers;
+	bool		towers = mr_fit_recipe(run);
 	double		fraction;
 
-	run->hyper = run->options.hyper;
-	mr_recipe_fill_tags(&run->hyper, run->options.set, x, run->data->posts);
-	check_conflict(run);
-	towers = run->hyper.loss == MR_LOSS_SOFTMAX && !mr_option_is_set(&run->options, MR_HYPER_TOWER) &&
-		run->options.validation_fraction != 0 && run->data->posts == NULL;
 	fraction = validation_fraction(run, towers);
-	check_memory(run, &run->hyper, towers, fraction > 0);
+	mr_fit_check_memory(run, towers, fraction > 0, 0);
 
 	if (fraction > 0)
 	{
@@ -509,7 +493,7 @@ mr_run_fit(MrRun *run)
 		if (run->data->posts)
 			mr_holdout_posts_make(run->data->posts, run->context, &run->holdout);
 		run->options.validation_fraction = fraction;
-		if (towers && run->holdout.users < VALIDATION_MIN_USERS)
+		if (towers && run->holdout.users < MR_VALIDATION_MIN_USERS)
 			towers = false;
 		if (run->holdout.users > 0)
 		{
@@ -537,5 +521,36 @@ mr_run_fit(MrRun *run)
 		run_fit(run, &final);
 		take_fit(run, &final);
 	}
+	MemoryContextSwitchTo(before);
+}
+
+/* ---- trials of a search ---- */
+
+/* The share of users that a search validates on. */
+double
+mr_fit_trial_fraction(const MrRun *run)
+{
+	return run->options.validation_fraction > 0 ? run->options.validation_fraction :
+		Min(1.0, VALIDATION_USERS / run->data->positives.n_users);
+}
+
+/*
+ * Trains run->options on the split, for at most run->trial->epochs epochs, and
+ * validates.  Leaves hyper, epochs, loss and validation in the run, and no points; of a
+ * trial that diverged validation.done is false.
+ */
+void
+mr_fit_trial(MrRun *run, const MrHoldout *holdout)
+{
+	MemoryContext before = MemoryContextSwitchTo(run->context);
+	bool		towers = mr_fit_recipe(run) && holdout->users >= MR_VALIDATION_MIN_USERS;
+	Fit			best = {0};
+
+	choose_by_validation(run, holdout, towers, &best);
+	run->hyper = best.hyper;
+	run->epochs = best.epochs;
+	run->loss = best.loss;
+	run->validation = best.validation;
+	free_fit(&best);
 	MemoryContextSwitchTo(before);
 }

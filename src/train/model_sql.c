@@ -349,8 +349,8 @@ insert_model(MrModel *model, const MrDatasetSource *source)
 }
 
 /* What the hyper-parameters must be with tags, and must not be without. */
-static void
-check_tag_options(const char *tag_column, Jsonb *stored)
+void
+mr_check_tag_options(const char *tag_column, Jsonb *stored)
 {
 	MrOptions	options;
 
@@ -399,7 +399,7 @@ mr_create_model(PG_FUNCTION_ARGS)
 	model.user_features = PG_ARGISNULL(ARG_USER_FEATURES) ? InvalidOid : PG_GETARG_OID(ARG_USER_FEATURES);
 	model.item_features = PG_ARGISNULL(ARG_ITEM_FEATURES) ? InvalidOid : PG_GETARG_OID(ARG_ITEM_FEATURES);
 	model.options = mr_options_from_arguments(fcinfo, ARG_HYPER, NULL, NULL);
-	check_tag_options(source.tag_column, model.options);
+	mr_check_tag_options(source.tag_column, model.options);
 
 	check_features(&model, &source);
 	path = fetch_search_path(false);
@@ -464,6 +464,17 @@ visit_set_options(Relation rel, HeapTuple tuple, void *arg)
 	return false;
 }
 
+/* Stores checked options; the caller holds the lock on the model's row. */
+void
+mr_model_set_options(const MrModel *model, Jsonb *options)
+{
+	ScanKeyData key;
+
+	mr_catalog_key_int4(&key, MR_MODEL_ID, model->id);
+	mr_catalog_scan("model", "model_pkey", RowExclusiveLock, 1, &key, visit_set_options, options);
+	CommandCounterIncrement();
+}
+
 /*
  * metricrec.alter_model(name, reset, hyper-parameters ...) -> (model, options)
  *
@@ -473,17 +484,14 @@ Datum
 mr_alter_model(PG_FUNCTION_ARGS)
 {
 	MrModel    *model = lock_model(mr_name_argument(fcinfo, 0), "metricrec.alter_model()");
-	ScanKeyData key;
 	Jsonb	   *options;
 	Datum		values[2];
 	bool		nulls[2] = {0};
 
 	options = mr_options_from_arguments(fcinfo, 2, model->options,
 										PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1));
-	check_tag_options(model->tag_column, options);
-	mr_catalog_key_int4(&key, MR_MODEL_ID, model->id);
-	mr_catalog_scan("model", "model_pkey", RowExclusiveLock, 1, &key, visit_set_options, options);
-	CommandCounterIncrement();
+	mr_check_tag_options(model->tag_column, options);
+	mr_model_set_options(model, options);
 
 	values[0] = DirectFunctionCall1(namein, CStringGetDatum(model->name));
 	values[1] = PointerGetDatum(options);

@@ -18,30 +18,8 @@
 
 #include "metricrec.h"
 #include "feature/feature.h"
-#include "train/options.h"
+#include "train/options_internal.h"
 #include "util/compat.h"
-
-typedef enum OptionKind
-{
-	OPTION_INT,					/* int32 */
-	OPTION_SEED,				/* uint64 from int8 */
-	OPTION_FLOAT,				/* double */
-	OPTION_BOOL,				/* bool */
-	OPTION_WORD,				/* an enum; `words` are its values in order */
-	OPTION_WIDTHS,				/* int32 n_hidden, and the array after it */
-	OPTION_NAMES				/* MrNames */
-} OptionKind;
-
-typedef struct OptionDef
-{
-	const char *name;
-	OptionKind	kind;
-	int			field;			/* MR_HYPER_..., or -1: the leader's own */
-	Size		offset;			/* in MrOptions */
-	double		min;
-	double		max;
-	const char *const *words;	/* NULL-terminated */
-} OptionDef;
 
 static const char *const preset_words[] = {"none", "cml_paper", "cml_released", "two_stage", "triplet", "dual_tower", NULL};
 static const char *const loss_words[] = {"softmax", "cml", "triplet", NULL};
@@ -55,7 +33,7 @@ static const char *const optimizer_words[] = {"adam", "adagrad", "sgd", NULL};
 #define HYPER(member) (offsetof(MrOptions, hyper) + offsetof(MrHyper, member))
 
 /* In the order of the arguments of create_model. */
-static const OptionDef option_defs[] =
+static const MrOptionDef option_defs[] =
 {
 	{"dimensions", OPTION_INT, MR_HYPER_DIMENSIONS, HYPER(dimensions), 2, MR_MAX_DIMENSIONS},
 	{"preset", OPTION_WORD, -1, HYPER(preset), 0, 0, preset_words},
@@ -103,7 +81,7 @@ static const OptionDef option_defs[] =
 /* ---- one value ---- */
 
 static void
-out_of_range(const OptionDef *def, const char *value)
+out_of_range(const MrOptionDef *def, const char *value)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -112,7 +90,7 @@ out_of_range(const OptionDef *def, const char *value)
 }
 
 static int
-word_index(const OptionDef *def, const char *word)
+word_index(const MrOptionDef *def, const char *word)
 {
 	StringInfoData valid;
 
@@ -129,8 +107,8 @@ word_index(const OptionDef *def, const char *word)
 }
 
 /* An argument of create_model or alter_model as JSON text; checked. */
-static char *
-argument_to_json(const OptionDef *def, Datum value)
+char *
+mr_option_argument(const MrOptionDef *def, Datum value)
 {
 	char	   *number;
 	StringInfoData json;
@@ -214,21 +192,31 @@ mr_jsonb_of(const char *json)
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json)));
 }
 
+/* The row of a hyper-parameter; error if there is none of that name. */
+const MrOptionDef *
+mr_option_find(const char *name)
+{
+	for (int i = 0; i < lengthof(option_defs); i++)
+		if (strcmp(option_defs[i].name, name) == 0)
+			return &option_defs[i];
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("there is no hyper-parameter \"%s\"", name)));
+}
+
+/* Its place in the table. */
+int
+mr_option_number(const char *name)
+{
+	return (int) (mr_option_find(name) - option_defs);
+}
+
 /* Names in `reset` must be hyper-parameters. */
 static void
 check_reset(Datum *names, int n)
 {
 	for (int i = 0; i < n; i++)
-	{
-		bool		known = false;
-
-		for (int j = 0; j < lengthof(option_defs); j++)
-			known |= strcmp(option_defs[j].name, NameStr(*DatumGetName(names[i]))) == 0;
-		if (!known)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("there is no hyper-parameter \"%s\"", NameStr(*DatumGetName(names[i])))));
-	}
+		(void) mr_option_find(NameStr(*DatumGetName(names[i])));
 }
 
 static bool
@@ -264,12 +252,12 @@ mr_options_from_arguments(FunctionCallInfo fcinfo, int first, Jsonb *before, Arr
 	appendStringInfoChar(&json, '{');
 	for (int i = 0; i < lengthof(option_defs); i++)
 	{
-		const OptionDef *def = &option_defs[i];
+		const MrOptionDef *def = &option_defs[i];
 		bool		is_string;
 		char	   *old = stored_text(before, def->name, &is_string);
 
 		if (!PG_ARGISNULL(first + i))
-			append_member(&json, def->name, argument_to_json(def, PG_GETARG_DATUM(first + i)));
+			append_member(&json, def->name, mr_option_argument(def, PG_GETARG_DATUM(first + i)));
 		else if (old && !is_reset(reset_names, n_reset, def->name))
 			append_member(&json, def->name, is_string ? psprintf("\"%s\"", old) : old);
 	}
@@ -279,6 +267,44 @@ mr_options_from_arguments(FunctionCallInfo fcinfo, int first, Jsonb *before, Arr
 	return result;
 }
 
+/* The value of `name` among n others, with NULL for one that is not set; false: not among them. */
+static bool
+find_value(const char *name, int n, const char *const *names, const char *const *values, const char **value)
+{
+	for (int i = 0; i < n; i++)
+		if (strcmp(names[i], name) == 0)
+		{
+			*value = values[i];
+			return true;
+		}
+	return false;
+}
+
+/*
+ * The options `before` with n of them changed: to JSON texts that mr_option_value() has
+ * given, or to not set (NULL).  Whether they go together is not looked at.
+ */
+Jsonb *
+mr_options_with(Jsonb *before, int n, const char *const *names, const char *const *values)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '{');
+	for (int i = 0; i < lengthof(option_defs); i++)
+	{
+		bool		is_string = false;
+		const char *value;
+
+		if (!find_value(option_defs[i].name, n, names, values, &value))
+			value = stored_text(before, option_defs[i].name, &is_string);
+		if (value)
+			append_member(&json, option_defs[i].name, is_string ? psprintf("\"%s\"", value) : value);
+	}
+	appendStringInfoChar(&json, '}');
+	return mr_jsonb_of(json.data);
+}
+
 /* ---- jsonb -> struct ---- */
 
 /*
@@ -286,7 +312,7 @@ mr_options_from_arguments(FunctionCallInfo fcinfo, int first, Jsonb *before, Arr
  * from a dump of another release.
  */
 static void
-set_option(MrOptions *options, const OptionDef *def, const char *text)
+set_option(MrOptions *options, const MrOptionDef *def, const char *text)
 {
 	char	   *place = (char *) options + def->offset;
 	double		number;
@@ -488,7 +514,7 @@ mr_options_keep(MrOptions *options, Jsonb *recipe, const char *const *names)
 /* ---- struct -> jsonb, for the recipe of a version ---- */
 
 static char *
-option_to_json(const OptionDef *def, const MrOptions *options)
+option_to_json(const MrOptionDef *def, const MrOptions *options)
 {
 	const char *place = (const char *) options + def->offset;
 

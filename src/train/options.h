@@ -52,7 +52,13 @@ extern void mr_names_read(MrNames *names, const char *text);
 extern char *mr_widths_describe(const MrHyper *hyper);
 extern char *mr_names_describe(const MrNames *names);
 
+/* options_json.c */
+extern bool mr_option_range(const char *name, double *min, double *max, bool *whole);
+extern char *mr_option_value(const char *name, const JsonbValue *value);
+
 /* options.c */
+extern int	mr_option_number(const char *name);
+extern Jsonb *mr_options_with(Jsonb *before, int n, const char *const *names, const char *const *values);
 extern Jsonb *mr_jsonb_of(const char *json);
 extern Jsonb *mr_options_from_arguments(FunctionCallInfo fcinfo, int first, Jsonb *before, ArrayType *reset);
 extern void mr_options_read(Jsonb *stored, MrOptions *options);

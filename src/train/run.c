@@ -16,6 +16,7 @@
 #include "utils/portal.h"
 
 #include "math/gemm.h"
+#include "train/fit_internal.h"
 #include "train/warm.h"
 #include "util/compat.h"
 #include "util/guc.h"
@@ -283,6 +284,13 @@ mr_run_read(MrRun *run)
 
 /* ---- epochs ---- */
 
+/* The length of the lists that a validation looks at. */
+int32
+mr_run_judged_k(const MrRun *run)
+{
+	return run->trial ? run->trial->k : 10;
+}
+
 /* A row of the log and the progress; in retrain it is committed at once. */
 void
 mr_run_log_epoch(MrRun *run, MrEpochRecord *record)
@@ -292,7 +300,7 @@ mr_run_log_epoch(MrRun *run, MrEpochRecord *record)
 	record->step = ++run->log_step;
 	EnsurePortalSnapshotExists();	/* none after a commit; writing a row wants one */
 	mr_epoch_write(run->model, run->version, record);
-	mr_run_progress(&run->lock, run->log_step);
+	mr_run_progress(&run->lock, Min(run->log_step, MR_RUN_PUBLISHING - 1));
 	if (run->commits)
 		SPI_commit();
 }

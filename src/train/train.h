@@ -30,10 +30,12 @@ typedef struct MrValidation
 {
 	bool		done;
 	int64		users;
-	MrMetrics	at10;
+	MrMetrics	at10;			/* in a search: at its k */
 	int64		posts;			/* with tags: held-out posts */
 	MrMetrics	tags_at10;		/* of the tags of these */
 } MrValidation;
+
+typedef struct MrTrialRun MrTrialRun;	/* fit_internal.h */
 
 /* One validation split; see holdout.c. */
 typedef struct MrHoldout
@@ -86,6 +88,7 @@ typedef struct MrRun
 	Size		memory_needed;	/* the run's peak, without workers */
 	int			workers;		/* of the last training */
 	bool		shortage_told;	/* the user knows that they are fewer than asked for */
+	MrTrialRun *trial;			/* tune: the trial that is trained; NULL: an ordinary run */
 
 	bool		active;			/* the views serve the version */
 	int64		user_rows;		/* rows of users' own that were taken over */
@@ -95,6 +98,8 @@ typedef struct MrRun
 /* model_sql.c */
 extern Datum mr_result_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls);
 extern const char *mr_name_argument(FunctionCallInfo fcinfo, int n);
+extern void mr_check_tag_options(const char *tag_column, Jsonb *stored);
+extern void mr_model_set_options(const MrModel *model, Jsonb *options);
 extern void mr_model_source(const MrModel *model, MrDatasetSource *source);
 
 /* run.c */
@@ -107,6 +112,7 @@ extern Size mr_training_memory_left(Size used);
 extern void mr_check_training_memory(Size needed, const char *what);
 extern bool mr_run_poll(void *arg);
 extern void mr_run_check_status(MrRun *run, MrStatus status);
+extern int32 mr_run_judged_k(const MrRun *run);
 extern void mr_run_log_epoch(MrRun *run, MrEpochRecord *record);
 
 /* features.c */

@@ -434,8 +434,8 @@ check_status(MrTraining *training, MrStatus status)
 	mr_run_check_status(training->run, status);
 }
 
-/* An epoch, by all members. */
-void
+/* An epoch, by all members: MR_OK or MR_DIVERGED; whatever else stops it is raised. */
+MrStatus
 mr_training_epoch(MrTraining *training, MrEpochResult *result)
 {
 	MrRun	   *run = training->run;
@@ -445,7 +445,9 @@ mr_training_epoch(MrTraining *training, MrEpochResult *result)
 		status = mr_trainer_epoch(training->trainer, mr_run_poll, run, result);
 	else if (command_crew(training->crew, TRAIN_EPOCH))
 		status = mr_trainer_epoch(training->trainer, mr_crew_poll, training->crew, result);
-	check_status(training, status);
+	if (status != MR_DIVERGED)
+		check_status(training, status);
+	return status;
 }
 
 /*

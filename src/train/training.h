@@ -31,7 +31,7 @@ typedef struct MrTraining
 } MrTraining;
 
 extern MrTraining *mr_training_begin(MrRun *run, const MrTrainingData *data);
-extern void mr_training_epoch(MrTraining *training, MrEpochResult *result);
+extern MrStatus mr_training_epoch(MrTraining *training, MrEpochResult *result);
 extern void mr_training_rank(MrTraining *training, const float *users, const float *items, int32 *ranks);
 extern void mr_training_end(MrTraining *training);
 

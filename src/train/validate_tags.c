@@ -72,7 +72,7 @@ mr_validate_tags(MrRun *run, const MrTower *tower, const MrPosts *held_out,
 	out.ranks = MemoryContextAllocHuge(run->context, mul_size(sizeof(int32), held_out->lists.n_pairs));
 	mr_run_check_status(run, mr_rank(&in, memory, bytes, mr_run_poll, run, &out));
 	scratch = MemoryContextAllocHuge(run->context, Max(mr_metrics_bytes(&in), 1));
-	mr_metrics(&in, &out, &counts, 10, scratch, &validation->tags_at10);
+	mr_metrics(&in, &out, &counts, mr_run_judged_k(run), scratch, &validation->tags_at10);
 	pfree(scratch);
 	pfree(out.ranks);
 	pfree(memory);

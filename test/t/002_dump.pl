@@ -30,6 +30,8 @@ my $questions = q{
 	SELECT tgname FROM pg_trigger WHERE tgrelid = 'films_item_embedding'::regclass;
 	SELECT tag_column, tag_type, tag_embedding FROM metricrec.models ORDER BY model;
 	SELECT tag_table, tags FROM metricrec.model_versions ORDER BY model, version;
+	SELECT * FROM metricrec.tuning_searches ORDER BY model, search;
+	SELECT * FROM metricrec.tuning_trials ORDER BY model, search, trial, rung;
 	SELECT r.* FROM recommend_tags(3, 3, 1, 'labels', false) r;
 };
 
@@ -50,6 +52,7 @@ $node->safe_psql('postgres', q{
 	SELECT metricrec.train('films');
 	INSERT INTO films_item_embedding (item_id, embedding) VALUES (100, '[1,0,0,0,0,0,0,0]');
 	SELECT metricrec.activate('films', 2);
+	SELECT count(*) FROM metricrec.tune('films', trials => 4, apply => false, space => '{"epochs": [2, 3, 4]}');
 	SELECT metricrec.create_model('Odd "name"', 'likes', epochs => 2, dimensions => 8, user_tower => 'free', seed => 5);
 	SELECT metricrec.train('Odd "name"');
 	CREATE TABLE tagged AS SELECT user_id, item_id, 'tag ' || item_id % 3 AS tag FROM likes;
@@ -58,6 +61,7 @@ $node->safe_psql('postgres', q{
 	SELECT metricrec.drop_model('gone');
 	-- a model whose views were dropped by hand is not dumped as a reference to whatever has that number
 	SELECT metricrec.create_model('orphan', 'likes', epochs => 1, dimensions => 4, user_tower => 'pooled');
+	SELECT count(*) FROM metricrec.tune('orphan', trials => 1);
 	SELECT metricrec.train('orphan');
 	DROP VIEW orphan_user_embedding, orphan_item_embedding;
 });
@@ -80,6 +84,7 @@ for my $format (@formats)
 	$node->command_ok($restore->($database), "$name: restore");
 	is($node->safe_psql($database, $questions), $before, "$name: the same models, versions and answers");
 	is($node->safe_psql($database, q{SELECT count(*) FROM metricrec.model}), '3', "$name: no orphan");
+	is($node->safe_psql($database, q{SELECT (SELECT count(DISTINCT model_id) FROM metricrec.search), (SELECT count(DISTINCT model_id) FROM metricrec.trial)}), '1|1', "$name: nor its trials");
 
 	# The restored models go on.
 	is($node->safe_psql($database, q{SELECT version, active FROM metricrec.train('films')}), '4|t', "$name: training goes on with the next version");
