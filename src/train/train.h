@@ -30,6 +30,7 @@ typedef struct MrValidation
 	bool		done;
 	int64		users;
 	MrMetrics	at10;
+	double		judged_ndcg;	/* what candidates and epochs are judged by, fit.c */
 	int64		posts;			/* with tags: held-out posts */
 	MrMetrics	tags_at10;		/* of the tags of these */
 } MrValidation;
