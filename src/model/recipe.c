@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "model/trainer.h"
+#include "model/als.h"
 
 /* All items are negatives up to here; the cost of an epoch is users * items. */
 #define FULL_SOFTMAX_ITEMS 50000
@@ -79,6 +79,16 @@ static const MrHyper presets[] = {
 		.n_hidden = 1, .hidden = {128}, .activation = MR_ACTIVATION_TANH
 	}
 };
+
+/* Dimensions between which ALS can make a start: its own, the extra one, the bias. */
+#define ALS_START_MIN 4
+#define ALS_START_MAX MR_ALS_MAX_WIDTH
+
+/*
+ * With fewer interactions the few steps that there are do not lead away from the points
+ * of ALS, most of which lie near the pole of the extra coordinate.
+ */
+#define ALS_START_PAIRS 50000
 
 static inline bool
 is_set(uint64_t set, MrHyperField field)
@@ -164,27 +174,81 @@ mean_history(const MrInteractions *x)
 	return users > 0 ? (double) x->n_pairs / users : 0;
 }
 
+/* The last so many interactions of a user weigh most, where their order is known. */
+#define RECENCY 5
+
+/* Steps of the items that take users and items from where ALS leaves them to where the softmax wants them. */
+#define FINE_STEPS 144
+
 /*
- * The default recipe: softmax over -d^2/T + bias.  Pooled users learn on the
- * sphere.  Free users do better in the ball, where a user of few words may stay
- * near the centre, and at twice the rate, since each is visited once an epoch.
+ * From the points of ALS a fine tuning is left: as many epochs as give it FINE_STEPS
+ * steps.  More of them overfit, which the small rate cannot prevent (doc/training.md).
+ */
+static int32_t
+fine_epochs(const MrInteractions *x, int32_t batch)
+{
+	int64_t		steps = ((int64_t) x->n_users + batch - 1) / batch;
+	int64_t		epochs = steps > 0 ? (FINE_STEPS + steps - 1) / steps : 0;
+
+	return epochs < 4 ? 4 : epochs > 25 ? 25 : (int32_t) epochs;
+}
+
+/* Free users that begin at random do better in the ball, and at a higher rate, since each is visited once an epoch. */
+static void
+free_at_random(MrHyper *hyper)
+{
+	hyper->constraint = MR_CONSTRAINT_BALL;
+	hyper->learning_rate = 0.1;
+}
+
+/*
+ * Free users that begin where ALS puts them, on the sphere.  The weight of what is
+ * recent moves users away from there, which takes a higher rate; and it leaves fewer
+ * items to tell a user by, hence the higher temperature.
  */
 static void
-default_recipe(MrHyper *hyper, bool is_free, const MrInteractions *x)
+free_from_als(MrHyper *hyper, const MrInteractions *x)
+{
+	hyper->learning_rate = hyper->recency > 0 ? 0.04 : 0.01;
+	hyper->epochs = fine_epochs(x, hyper->batch_size);
+	if (hyper->recency > 0)
+		hyper->temperature += 0.05;
+}
+
+/* Does the training begin with ALS?  With features ids are only a part of the points. */
+static MrStartKind
+choose_start(const MrHyper *given, uint64_t set, const MrInteractions *x)
+{
+	if (is_set(set, MR_HYPER_START))
+		return given->start;
+	if (x->item_features || x->user_features || x->n_pairs < ALS_START_PAIRS)
+		return MR_START_RANDOM;
+	if (is_set(set, MR_HYPER_DIMENSIONS) && (given->dimensions < ALS_START_MIN || given->dimensions > ALS_START_MAX))
+		return MR_START_RANDOM;
+	return MR_START_ALS;
+}
+
+/*
+ * The default recipe: softmax over -d^2/T + bias on the sphere, from the points of
+ * ALS, with what is recent weighing more if times are known.
+ */
+static void
+default_recipe(MrHyper *hyper, const MrHyper *given, uint64_t set, const MrInteractions *x)
 {
 	MrHyper		full = {0};
 	double		history = mean_history(x);
+	bool		is_free = is_set(set, MR_HYPER_TOWER) && given->tower == MR_TOWER_FREE;
 
 	full.loss = MR_LOSS_SOFTMAX;
 	full.sampling = x->n_items <= FULL_SOFTMAX_ITEMS ? MR_SAMPLING_FULL : MR_SAMPLING_POPULARITY;
 	full.tower = is_free ? MR_TOWER_FREE : MR_TOWER_POOLED;
-	full.constraint = is_free ? MR_CONSTRAINT_BALL : MR_CONSTRAINT_SPHERE;
+	full.constraint = MR_CONSTRAINT_SPHERE;
 	full.optimizer = MR_OPTIMIZER_ADAM;
 	full.dimensions = 64;
 	full.item_bias = true;
 	full.epochs = softmax_epochs(x, history);
-	full.batch_size = softmax_batch(x);
-	full.learning_rate = is_free ? 0.1 : 0.05;
+	full.batch_size = is_set(set, MR_HYPER_BATCH_SIZE) ? given->batch_size : softmax_batch(x);
+	full.learning_rate = 0.05;
 	full.learning_rate_decay = true;
 	full.temperature = softmax_temperature(history);
 	full.negatives = softmax_negatives(x);
@@ -192,6 +256,15 @@ default_recipe(MrHyper *hyper, bool is_free, const MrInteractions *x)
 	full.popularity_exponent = 0.75;
 	full.propagation = 0;		/* lost much on dense data and won nothing on sparse */
 	full.seed = 1;
+	full.start = choose_start(given, set, x);
+	if (is_set(set, MR_HYPER_RECENCY))
+		full.recency = given->recency;
+	else
+		full.recency = x->times ? RECENCY : 0;
+	if (is_free && full.start == MR_START_ALS)
+		free_from_als(&full, x);
+	else if (is_free)
+		free_at_random(&full);
 	*hyper = full;
 }
 
@@ -302,7 +375,7 @@ mr_recipe_fill(MrHyper *hyper, uint64_t set, const MrInteractions *x)
 		return;
 	}
 	if (preset == MR_PRESET_NONE)
-		default_recipe(&chosen, is_set(set, MR_HYPER_TOWER) && given.tower == MR_TOWER_FREE, x);
+		default_recipe(&chosen, &given, set, x);
 	else
 	{
 		chosen = presets[preset];
@@ -332,6 +405,8 @@ mr_recipe_fill(MrHyper *hyper, uint64_t set, const MrInteractions *x)
 	TAKE(CANDIDATES, candidates);
 	TAKE(POPULARITY_EXPONENT, popularity_exponent);
 	TAKE(PROPENSITY_EXPONENT, propensity_exponent);
+	TAKE(START, start);
+	TAKE(RECENCY, recency);
 	TAKE(COVARIANCE, covariance);
 	TAKE(WEIGHT_DECAY, weight_decay);
 	TAKE(PROPAGATION, propagation);
@@ -387,6 +462,10 @@ mr_recipe_conflict(const MrHyper *hyper)
 		return "tags need the softmax loss";
 	if (hyper->propagation > 0 && hyper->tag_temperature > 0)
 		return "propagation moves users and items after training, away from their tags";
+	if (hyper->start == MR_START_ALS && (!softmax || hyper->dimensions < ALS_START_MIN || hyper->dimensions > ALS_START_MAX))
+		return "start \"als\" needs the softmax loss and from 4 to 1024 dimensions";
+	if (hyper->start == MR_START_ALS && hyper->tag_temperature > 0)
+		return "start \"als\" knows nothing of tags";
 	if (hyper->algorithm == MR_ALGORITHM_ALS && hyper->propensity_exponent > 0)
 		return "the inverse propensities weigh the losses of metric learning, and \"als\" has a loss of its own";
 	return NULL;

@@ -39,6 +39,17 @@ mr_recipe_fill_tags(MrHyper *hyper, uint64_t set, const MrInteractions *x, const
 		hyper->tower = MR_TOWER_FREE;
 		set |= UINT64_C(1) << MR_HYPER_TOWER;
 	}
+	/* nor were a start from ALS and weights of recency tried with tags */
+	if (!is_set(given, MR_HYPER_START))
+	{
+		hyper->start = MR_START_RANDOM;
+		set |= UINT64_C(1) << MR_HYPER_START;
+	}
+	if (!is_set(given, MR_HYPER_RECENCY))
+	{
+		hyper->recency = 0;
+		set |= UINT64_C(1) << MR_HYPER_RECENCY;
+	}
 	mr_recipe_fill(hyper, set, x);
 	if (hyper->loss == MR_LOSS_SOFTMAX && hyper->preset == MR_PRESET_NONE)
 	{

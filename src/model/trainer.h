@@ -94,6 +94,13 @@ typedef enum MrAlgorithm
 	MR_ALGORITHM_ALS			/* implicit alternating least squares: als.h */
 } MrAlgorithm;
 
+/* Where the points of the softmax begin. */
+typedef enum MrStartKind
+{
+	MR_START_RANDOM,
+	MR_START_ALS				/* at the points of some sweeps of ALS, made distances */
+} MrStartKind;
+
 /* How ALS solves the least squares of a row. */
 typedef enum MrAlsSolver
 {
@@ -126,7 +133,7 @@ typedef enum MrHyperField
 	MR_HYPER_DROPOUT, MR_HYPER_ID_DROPOUT, MR_HYPER_FEATURE_REGULARIZATION,
 	MR_HYPER_TAG_WEIGHT, MR_HYPER_TAG_TEMPERATURE,
 	MR_HYPER_ALGORITHM, MR_HYPER_ALS_UNOBSERVED_WEIGHT, MR_HYPER_ALS_REGULARIZATION, MR_HYPER_ALS_SOLVER,
-	MR_HYPER_PROPENSITY_EXPONENT
+	MR_HYPER_PROPENSITY_EXPONENT, MR_HYPER_START, MR_HYPER_RECENCY
 } MrHyperField;
 
 typedef struct MrHyper
@@ -149,6 +156,8 @@ typedef struct MrHyper
 	int32_t		negatives;		/* draws per positive; softmax: shared draws per batch */
 	int32_t		candidates;		/* two-stage: size C of stage 1 */
 	double		popularity_exponent;
+	MrStartKind start;			/* the caller's work: als.h, then mr_trainer_set_start() */
+	double		recency;		/* the last so many of a user weigh most, 0: all alike; the caller's work: recency.h */
 	double		propensity_exponent;	/* positives weigh ~ count ^ -this, 0: alike (propensity.c) */
 	double		covariance;		/* CML's lambda_c */
 	double		weight_decay;

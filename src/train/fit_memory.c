@@ -6,6 +6,7 @@
 
 #include "utils/memutils.h"
 
+#include "train/begin.h"
 #include "train/fit_internal.h"
 
 static Size
@@ -39,13 +40,13 @@ mr_fit_check_memory(MrRun *run, bool towers, bool validate, Size more)
 	const MrInteractions *x = &run->data->positives;
 	Size		needed = add_size(MemoryContextMemAllocated(run->context, true), more);
 	const MrPosts *posts = run->data->posts;
-	Size		trainer = mr_trainer_bytes(hyper, x, posts);
+	Size		trainer = add_size(mr_trainer_bytes(hyper, x, posts), mr_begin_bytes(run, hyper, x));
 
 	if (towers)
 	{
 		MrHyper		other = mr_fit_recipe_with_tower(run, MR_TOWER_FREE);
 
-		trainer = Max(trainer, mr_trainer_bytes(&other, x, posts));
+		trainer = Max(trainer, add_size(mr_trainer_bytes(&other, x, posts), mr_begin_bytes(run, &other, x)));
 	}
 	needed = add_size(needed, trainer);
 	needed = add_size(needed, mul_size(validate ? 3 : 1, points_bytes(hyper, x, posts)));

@@ -348,13 +348,18 @@ insert_model(MrModel *model, const MrDatasetSource *source)
 	mr_catalog_insert("model", values, nulls);
 }
 
-/* What the hyper-parameters must be with tags, and must not be without. */
+/* What the hyper-parameters must be with tags and times, and must not be without. */
 void
-mr_check_tag_options(const char *tag_column, Jsonb *stored)
+mr_check_column_options(const char *tag_column, const char *time_column, Jsonb *stored)
 {
 	MrOptions	options;
 
 	mr_options_read(stored, &options);
+	if (time_column == NULL && options.hyper.recency > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("recency needs a time_column"),
+				 errhint("Name the column of times in create_model's argument time_column.")));
 	if (tag_column == NULL && (mr_option_is_set(&options, MR_HYPER_TAG_WEIGHT) ||
 							   mr_option_is_set(&options, MR_HYPER_TAG_TEMPERATURE)))
 		ereport(ERROR,
@@ -399,7 +404,7 @@ mr_create_model(PG_FUNCTION_ARGS)
 	model.user_features = PG_ARGISNULL(ARG_USER_FEATURES) ? InvalidOid : PG_GETARG_OID(ARG_USER_FEATURES);
 	model.item_features = PG_ARGISNULL(ARG_ITEM_FEATURES) ? InvalidOid : PG_GETARG_OID(ARG_ITEM_FEATURES);
 	model.options = mr_options_from_arguments(fcinfo, ARG_HYPER, NULL, NULL);
-	mr_check_tag_options(source.tag_column, model.options);
+	mr_check_column_options(source.tag_column, source.time_column, model.options);
 
 	check_features(&model, &source);
 	path = fetch_search_path(false);
@@ -490,7 +495,7 @@ mr_alter_model(PG_FUNCTION_ARGS)
 
 	options = mr_options_from_arguments(fcinfo, 2, model->options,
 										PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1));
-	mr_check_tag_options(model->tag_column, options);
+	mr_check_column_options(model->tag_column, model->time_column, options);
 	mr_model_set_options(model, options);
 
 	values[0] = DirectFunctionCall1(namein, CStringGetDatum(model->name));

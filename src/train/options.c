@@ -25,6 +25,7 @@ static const char *const preset_words[] = {"none", "cml_paper", "cml_released", 
 static const char *const loss_words[] = {"softmax", "cml", "triplet", NULL};
 static const char *const sampling_words[] = {"full", "uniform", "popularity", "hardest", "two_stage", NULL};
 static const char *const tower_words[] = {"pooled", "free", NULL};
+static const char *const start_words[] = {"random", "als", NULL};
 static const char *const constraint_words[] = {"sphere", "ball", "none", NULL};
 static const char *const combination_words[] = {"id", "features", "sum", "both", "prior", NULL};
 static const char *const activation_words[] = {"relu", "tanh", "gelu", NULL};
@@ -39,6 +40,8 @@ static const MrOptionDef option_defs[] =
 	{"preset", OPTION_WORD, -1, HYPER(preset), 0, 0, preset_words},
 	{"loss", OPTION_WORD, MR_HYPER_LOSS, HYPER(loss), 0, 0, loss_words},
 	{"user_tower", OPTION_WORD, MR_HYPER_TOWER, HYPER(tower), 0, 0, tower_words},
+	{"start", OPTION_WORD, MR_HYPER_START, HYPER(start), 0, 0, start_words},
+	{"recency", OPTION_FLOAT, MR_HYPER_RECENCY, HYPER(recency), 0, 1e9},
 	{"epochs", OPTION_INT, MR_HYPER_EPOCHS, HYPER(epochs), 1, 10000},
 	{"batch_size", OPTION_INT, MR_HYPER_BATCH_SIZE, HYPER(batch_size), 1, 10000000},
 	{"learning_rate", OPTION_FLOAT, MR_HYPER_LEARNING_RATE, HYPER(learning_rate), 1e-9, 1000},
@@ -407,6 +410,9 @@ check_combination(const MrOptions *options, const MrHyper *hyper)
 					  "Only the softmax loss has a temperature.");
 	if (softmax && (mr_option_is_set(options, MR_HYPER_MARGIN) || mr_option_is_set(options, MR_HYPER_RANK_WEIGHT)))
 		contradiction("margin or rank_weight", "loss \"softmax\"", "They belong to the losses \"cml\" and \"triplet\".");
+	if (!softmax && mr_option_is_set(options, MR_HYPER_START) && hyper->start == MR_START_ALS)
+		contradiction("start \"als\"", psprintf("loss \"%s\"", loss_words[hyper->loss]),
+					  "Use start \"random\", or the softmax loss.");
 	if (hyper->loss == MR_LOSS_TRIPLET && mr_option_is_set(options, MR_HYPER_RANK_WEIGHT) && hyper->rank_weight)
 		contradiction("rank_weight", "loss \"triplet\"", "Only the loss \"cml\" weighs by rank.");
 	if (softmax && mr_option_is_set(options, MR_HYPER_COVARIANCE) && hyper->covariance > 0)
@@ -494,7 +500,7 @@ mr_options_keep(MrOptions *options, Jsonb *recipe, const char *const *names)
 {
 	for (int i = 0; i < lengthof(option_defs); i++)
 	{
-		const OptionDef *def = &option_defs[i];
+		const MrOptionDef *def = &option_defs[i];
 		bool		is_string;
 		char	   *text = stored_text(recipe, def->name, &is_string);
 		double		number;

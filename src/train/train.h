@@ -31,6 +31,7 @@ typedef struct MrValidation
 	bool		done;
 	int64		users;
 	MrMetrics	at10;			/* in a search: at its k */
+	double		judged_ndcg;	/* what candidates and epochs are judged by, fit.c */
 	int64		posts;			/* with tags: held-out posts */
 	MrMetrics	tags_at10;		/* of the tags of these */
 } MrValidation;
@@ -98,7 +99,7 @@ typedef struct MrRun
 /* model_sql.c */
 extern Datum mr_result_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls);
 extern const char *mr_name_argument(FunctionCallInfo fcinfo, int n);
-extern void mr_check_tag_options(const char *tag_column, Jsonb *stored);
+extern void mr_check_column_options(const char *tag_column, const char *time_column, Jsonb *stored);
 extern void mr_model_set_options(const MrModel *model, Jsonb *options);
 extern void mr_model_source(const MrModel *model, MrDatasetSource *source);
 

@@ -288,7 +288,7 @@ check_best(MrTune *tune)
 
 	if (best == first || estimate(tune, first, PG_INT32_MAX) + estimate(tune, best, PG_INT32_MAX) > time_left(tune))
 		return;
-	mr_holdout_make(&run->holdout.train, mr_fit_trial_fraction(run), run->hyper.seed + 1, run->context, &second);
+	mr_holdout_make(&run->holdout.train, mr_fit_trial_fraction(run), NULL, run->hyper.seed + 1, run->context, &second);
 	if (run->data->posts)
 		mr_holdout_posts_make(&run->holdout.train_posts, run->context, &second);
 	if (second.users == 0)
@@ -341,7 +341,7 @@ make_split(MrTune *tune)
 {
 	MrRun	   *run = tune->run;
 
-	mr_holdout_make(&run->data->positives, mr_fit_trial_fraction(run), run->hyper.seed, run->context, &run->holdout);
+	mr_holdout_make(&run->data->positives, mr_fit_trial_fraction(run), NULL, run->hyper.seed, run->context, &run->holdout);
 	if (run->data->posts)
 		mr_holdout_posts_make(run->data->posts, run->context, &run->holdout);
 	if (run->holdout.users == 0)

@@ -38,7 +38,7 @@ check_relations(const MrModel *model, const MrTrial *trial)
 {
 	const MrHyper *hyper = &trial->options.hyper;
 
-	mr_check_tag_options(model->tag_column, trial->stored);
+	mr_check_column_options(model->tag_column, model->time_column, trial->stored);
 	if ((!OidIsValid(model->item_features) && hyper->item_combination != MR_COMBINE_ID) ||
 		(!OidIsValid(model->user_features) && hyper->user_combination != MR_COMBINE_ID))
 		ereport(ERROR,

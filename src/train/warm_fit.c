@@ -22,7 +22,7 @@
 /* May be altered between two versions of which the second starts from the first. */
 static const char *const schedule_options[] =
 {
-	"epochs", "batch_size", "learning_rate", "learning_rate_decay", "negatives", "seed", "num_workers",
+	"start", "epochs", "batch_size", "learning_rate", "learning_rate_decay", "negatives", "seed", "num_workers",
 	"validation_fraction", "patience", "refit", "keep_versions", NULL
 };
 

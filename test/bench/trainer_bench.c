@@ -14,7 +14,8 @@
  *						are ranked: recall at 50 and 100; validation is never trained on;
  *						smaller users are trained on unless drop_small=1
  *		protocol=none	train on everything, time only
- * part=validation is the default.  Hyper-parameters have the names of trainer.h,
+ * part=validation is the default.  With order=N the training knows the order, too,
+ * unless times=0.  Hyper-parameters have the names of trainer.h,
  * e.g. loss=cml epochs=20 tower=free preset=cml_paper, or algorithm=als; repeat=N trains
  * with N seeds.
  */
@@ -27,6 +28,7 @@
 #include "math/gemm.h"
 #include "model/als.h"
 #include "model/ranking.h"
+#include "model/recency.h"
 #include "model/trainer.h"
 #include "util/rng.h"
 
@@ -55,6 +57,7 @@ typedef struct Options
 	bool		test;
 	bool		quiet;
 	bool		drop_small;
+	bool		times;			/* the training knows the order */
 	int			repeat;
 	MrHyper		hyper;
 	uint64_t	set;
@@ -177,17 +180,20 @@ load(const Options *o, Data *d)
 
 /* The rows whose part is `part` as a matrix. */
 static void
-select_part(const Data *d, const uint8_t *parts, uint8_t wanted_mask, MrInteractions *x)
+select_part(const Data *d, const uint8_t *parts, uint8_t wanted_mask, bool with_times, MrInteractions *x)
 {
 	memset(x, 0, sizeof(*x));
 	x->n_users = d->n_users;
 	x->n_items = d->n_items;
 	x->user_start = get_memory((d->n_users + 1) * sizeof(int64_t));
 	x->items = get_memory(d->n * sizeof(int32_t));
+	x->times = with_times ? get_memory(d->n * sizeof(int64_t)) : NULL;
 	memset(x->user_start, 0, (d->n_users + 1) * sizeof(int64_t));
 	for (int64_t i = 0; i < d->n; i++)
 		if (parts[i] & wanted_mask)
 		{
+			if (with_times)
+				x->times[x->n_pairs] = d->rows[i].order;
 			x->items[x->n_pairs++] = (int32_t) d->rows[i].item;
 			x->user_start[d->rows[i].user + 1]++;
 		}
@@ -399,6 +405,7 @@ set_hyper(Options *o, const char *name, const char *value)
 	static const char *const constraints[] = {"sphere", "ball", "none", NULL};
 	static const char *const optimizers[] = {"adam", "adagrad", "sgd", NULL};
 	static const char *const presets[] = {"none", "cml_paper", "cml_released", "two_stage", "triplet", "dual_tower", NULL};
+	static const char *const starts[] = {"random", "als", NULL};
 	static const char *const algorithms[] = {"metric", "als", NULL};
 	static const char *const solvers[] = {"cholesky", "cg", NULL};
 	MrHyper    *h = &o->hyper;
@@ -434,6 +441,8 @@ set_hyper(Options *o, const char *name, const char *value)
 	NUMBER("negatives", negatives, MR_HYPER_NEGATIVES);
 	NUMBER("candidates", candidates, MR_HYPER_CANDIDATES);
 	NUMBER("popularity_exponent", popularity_exponent, MR_HYPER_POPULARITY_EXPONENT);
+	WORD("start", start, starts, MR_HYPER_START);
+	NUMBER("recency", recency, MR_HYPER_RECENCY);
 	NUMBER("propensity_exponent", propensity_exponent, MR_HYPER_PROPENSITY_EXPONENT);
 	NUMBER("covariance", covariance, MR_HYPER_COVARIANCE);
 	NUMBER("weight_decay", weight_decay, MR_HYPER_WEIGHT_DECAY);
@@ -450,6 +459,7 @@ parse(Options *o, int argc, char **argv)
 	o->column[0] = 1;
 	o->column[1] = 2;
 	o->repeat = 1;
+	o->times = true;
 	if (argc < 2)
 	{
 		fprintf(stderr, "usage: trainer_bench FILE.tsv [name=value ...]\n");
@@ -480,6 +490,8 @@ parse(Options *o, int argc, char **argv)
 			o->quiet = atoi(value) != 0;
 		else if (strcmp(argv[i], "drop_small") == 0)
 			o->drop_small = atoi(value) != 0;
+		else if (strcmp(argv[i], "times") == 0)
+			o->times = atoi(value) != 0;
 		else if (strcmp(argv[i], "repeat") == 0)
 			o->repeat = atoi(value);
 		else if (!set_hyper(o, argv[i], value))
@@ -517,6 +529,56 @@ train_als(const Options *o, const MrHyper *hyper, const MrInteractions *x, float
 	free(memory);
 }
 
+/* Put the trainer at the points of five sweeps of ALS, as metricrec.train() does. */
+static MrStatus
+start_from_als(const MrHyper *hyper, const MrInteractions *x, MrTrainer *t)
+{
+	MrHyper		settings = {.algorithm = MR_ALGORITHM_ALS, .epochs = 5, .seed = hyper->seed,
+		.dimensions = hyper->dimensions - hyper->item_bias};
+	size_t		bytes;
+	void	   *memory;
+	MrAls	   *als;
+	MrStatus	status;
+	MrEpochResult result;
+	MrStart		start = {0};
+	float	   *users = get_memory((size_t) x->n_users * hyper->dimensions * sizeof(float));
+	float	   *items = get_memory((size_t) x->n_items * hyper->dimensions * sizeof(float));
+
+	mr_recipe_fill(&settings, UINT64_C(1) << MR_HYPER_ALGORITHM | UINT64_C(1) << MR_HYPER_EPOCHS |
+				   UINT64_C(1) << MR_HYPER_SEED | UINT64_C(1) << MR_HYPER_DIMENSIONS, x);
+	bytes = mr_als_bytes(&settings, x);
+	memory = get_memory(bytes);
+	als = mr_als_init(memory, bytes, &settings, x, &status);
+	for (int sweep = 0; als && status == MR_OK && sweep < settings.epochs; sweep++)
+		status = mr_als_sweep(als, NULL, NULL, &result);
+	if (als && status == MR_OK)
+		status = mr_als_export(als, hyper->dimensions, users, items, NULL, NULL);
+	start.users = users;
+	start.items = items;
+	if (status == MR_OK)
+		status = mr_trainer_set_start(t, &start, NULL, NULL);
+	free(memory);
+	free(users);
+	free(items);
+	return status;
+}
+
+/* Weights by recency in place of x's own. */
+static void
+weigh_by_recency(const MrHyper *hyper, MrInteractions *x)
+{
+	int64_t    *scratch;
+	float	   *weights;
+
+	if (!(hyper->recency > 0) || x->times == NULL)
+		return;
+	scratch = get_memory(mr_recency_scratch(x) * sizeof(int64_t));
+	weights = get_memory(x->n_pairs * sizeof(float));
+	mr_recency_weights(x, hyper->recency, scratch, weights, NULL, NULL);
+	x->weights = weights;
+	free(scratch);
+}
+
 /* Train once and print time and speed; the points go to users and items. */
 static void
 train(const Options *o, const MrHyper *hyper, const MrInteractions *x, float **users, float **items)
@@ -524,13 +586,21 @@ train(const Options *o, const MrHyper *hyper, const MrInteractions *x, float **u
 	size_t		bytes = mr_trainer_bytes(hyper, x, NULL);
 	void	   *memory = get_memory(bytes);
 	MrStatus	status;
-	MrTrainer  *t = mr_trainer_init(memory, bytes, hyper, x, NULL, &status);
 	double		start = seconds();
+	MrInteractions weighted = *x;
+	MrTrainer  *t;
 	int64_t		positives = 0;
 	int64_t		negatives = 0;
 	double		elapsed;
 
-	if (t == NULL)
+	weigh_by_recency(hyper, &weighted);
+	t = mr_trainer_init(memory, bytes, hyper, &weighted, NULL, &status);
+	if (t && hyper->start == MR_START_ALS)
+	{
+		status = start_from_als(hyper, x, t);
+		printf("  start from ALS %.2f s\n", seconds() - start);
+	}
+	if (t == NULL || status != MR_OK)
 	{
 		fprintf(stderr, "could not start: status %d\n", status);
 		exit(1);
@@ -577,11 +647,11 @@ main(int argc, char **argv)
 	parts = get_memory(d.n);
 	split(&o, &d, parts);
 	loo = strcmp(o.protocol, "loo") == 0;
-	select_part(&d, parts, TRAIN | VALIDATION | TEST, &all);
+	select_part(&d, parts, TRAIN | VALIDATION | TEST, false, &all);
 	/* leave-one-out trains on validation items when testing; the 60/20/20 protocol never does */
-	select_part(&d, parts, loo && o.test ? TRAIN | VALIDATION : TRAIN, &trained);
-	select_part(&d, parts, o.test ? TRAIN | VALIDATION : TRAIN, &masked);
-	select_part(&d, parts, o.test ? TEST : VALIDATION, &held);
+	select_part(&d, parts, loo && o.test ? TRAIN | VALIDATION : TRAIN, o.times && o.column[2] > 0, &trained);
+	select_part(&d, parts, o.test ? TRAIN | VALIDATION : TRAIN, false, &masked);
+	select_part(&d, parts, o.test ? TEST : VALIDATION, false, &held);
 	if (!o.quiet)
 		printf("%d users, %d items, %lld pairs to train on, %lld held out\n", d.n_users, d.n_items,
 			   (long long) trained.n_pairs, (long long) held.n_pairs);

@@ -96,7 +96,7 @@ FROM (VALUES
 	('temperature', '0'), ('temperature', '-1'), ('temperature', '1001'), ('margin', '-0.1'), ('margin', '1001'),
 	('negatives', '0'), ('negatives', '1000001'), ('negative_sampling', $$'warp'$$),
 	('negative_candidates', '0'), ('negative_candidates', '1000001'), ('popularity_exponent', '-1'), ('popularity_exponent', '5'),
-	('propensity_exponent', '-0.1'), ('propensity_exponent', '2.1'),
+	('propensity_exponent', '-0.1'), ('propensity_exponent', '2.1'), ('start', $$'warm'$$), ('recency', '-1'), ('recency', '1e10'),
 	('norm_constraint', $$'cube'$$), ('optimizer', $$'lbfgs'$$), ('covariance_regularization', '-1'), ('covariance_regularization', '1e7'),
 	('weight_decay', '-1'), ('weight_decay', '1001'), ('propagation', '-1'), ('propagation', '101'),
 	('validation_fraction', '-0.1'), ('validation_fraction', '1.1'), ('patience', '-1'), ('patience', '10001'), ('num_workers', '-1'), ('num_workers', '64'),
@@ -109,7 +109,7 @@ FROM (VALUES
 SELECT array_agg(argument ORDER BY argument) AS without_range
 FROM (SELECT unnest(proargnames[12:pronargs]) AS argument FROM pg_proc WHERE oid = 'metricrec.create_model'::regproc) a
 WHERE argument NOT IN ('dimensions', 'preset', 'loss', 'user_tower', 'epochs', 'batch_size', 'learning_rate', 'temperature', 'margin',
-	'negatives', 'negative_sampling', 'negative_candidates', 'popularity_exponent', 'propensity_exponent', 'norm_constraint', 'optimizer',
+	'negatives', 'negative_sampling', 'negative_candidates', 'popularity_exponent', 'propensity_exponent', 'start', 'recency', 'norm_constraint', 'optimizer',
 	'covariance_regularization', 'weight_decay', 'propagation', 'validation_fraction', 'patience', 'num_workers', 'keep_versions', 'item_combination', 'user_combination', 'hidden_layers',
 	'activation', 'dropout', 'id_dropout', 'feature_regularization', 'min_feature_count', 'max_vocabulary', 'tag_weight', 'tag_temperature');
 -- contradictions: nothing that is set is ever ignored

@@ -98,7 +98,7 @@ test_default(void)
 			memset(p, 0, sizeof(*p));
 			p->tower = tower ? MR_TOWER_POOLED : MR_TOWER_FREE;
 			mr_recipe_fill(p, FIXTURE_SET(TOWER), &x);
-			unit_case(p->loss == MR_LOSS_SOFTMAX && p->dimensions == 64 && p->epochs >= 5 && p->epochs <= 25 &&
+			unit_case(p->loss == MR_LOSS_SOFTMAX && p->dimensions == 64 && p->epochs >= 4 && p->epochs <= 25 &&
 					  p->batch_size >= 256 && p->learning_rate > 0 && p->temperature >= 0.2 && p->temperature <= 0.3 &&
 					  p->negatives > 0 && p->init_deviation > 0 && p->tower == (tower ? MR_TOWER_POOLED : MR_TOWER_FREE) &&
 					  mr_recipe_conflict(p) == NULL, "shape %d", i);
@@ -109,6 +109,52 @@ test_default(void)
 	   "dense data get a lower temperature");
 	ok(h[4].sampling == MR_SAMPLING_FULL && h[5].sampling == MR_SAMPLING_POPULARITY, "many items are sampled");
 	ok(h[5].batch_size > h[3].batch_size && h[5].epochs < h[3].epochs, "more users: larger batches, fewer epochs");
+}
+
+/* Where points begin, and what times change. */
+static void
+test_start(void)
+{
+	static const MrFeatures features;
+	int64_t		times;
+	MrInteractions x;
+	MrHyper		h = {0};
+
+	pretend(&x, 6040, 3706, 164);
+	mr_recipe_fill(&h, 0, &x);
+	ok(h.tower == MR_TOWER_POOLED && h.start == MR_START_ALS && h.recency == 0 && h.learning_rate == 0.05, "from ALS");
+	h = (MrHyper) {.tower = MR_TOWER_FREE};
+	mr_recipe_fill(&h, FIXTURE_SET(TOWER), &x);
+	ok(h.start == MR_START_ALS && h.constraint == MR_CONSTRAINT_SPHERE && h.epochs == 6 && h.learning_rate == 0.01 &&
+	   h.temperature == 0.2, "free users from ALS: a fine tuning");
+	x.times = &times;
+	h = (MrHyper) {.tower = MR_TOWER_FREE};
+	mr_recipe_fill(&h, FIXTURE_SET(TOWER), &x);
+	ok(h.recency == 5 && h.learning_rate == 0.04 && fabs(h.temperature - 0.25) < 1e-12, "with times: what is recent");
+	h = (MrHyper) {.tower = MR_TOWER_FREE};
+	mr_recipe_fill(&h, FIXTURE_SET(TOWER) | FIXTURE_SET(RECENCY), &x);
+	ok(h.recency == 0 && h.learning_rate == 0.01, "unless it is turned off");
+	h = (MrHyper) {.tower = MR_TOWER_FREE};
+	mr_recipe_fill(&h, FIXTURE_SET(TOWER) | FIXTURE_SET(START), &x);
+	ok(h.start == MR_START_RANDOM && h.constraint == MR_CONSTRAINT_BALL && h.learning_rate == 0.1 && h.epochs == 23,
+	   "free users at random");
+	h = (MrHyper) {0};
+	x.item_features = &features;
+	mr_recipe_fill(&h, 0, &x);
+	ok(h.start == MR_START_RANDOM, "features begin at random");
+	x.item_features = NULL;
+	h = (MrHyper) {.preset = MR_PRESET_TRIPLET};
+	mr_recipe_fill(&h, 0, &x);
+	ok(h.start == MR_START_RANDOM && h.recency == 0, "so do the presets");
+	h = (MrHyper) {.dimensions = 3};
+	mr_recipe_fill(&h, FIXTURE_SET(DIMENSIONS), &x);
+	ok(h.start == MR_START_RANDOM && mr_recipe_conflict(&h) == NULL, "so do very few dimensions");
+	free(x.user_start);
+	pretend(&x, 1000, 500, 20);
+	h = (MrHyper) {0};
+	mr_recipe_fill(&h, 0, &x);
+	ok(h.start == MR_START_RANDOM, "so do few interactions");
+	free(x.user_start);
 }
 
 static void
@@ -129,6 +175,8 @@ test_conflicts(void)
 		{"cml with a bias", {.loss = MR_LOSS_CML, .item_bias = true}, FIXTURE_SET(LOSS) | FIXTURE_SET(ITEM_BIAS)},
 		{"softmax with rank weight", {.rank_weight = true}, FIXTURE_SET(RANK_WEIGHT)},
 		{"softmax with covariance", {.covariance = 1}, FIXTURE_SET(COVARIANCE)},
+		{"a hinge loss from ALS", {.loss = MR_LOSS_CML, .start = MR_START_ALS}, FIXTURE_SET(LOSS) | FIXTURE_SET(START)},
+		{"ALS in three dimensions", {.dimensions = 3, .start = MR_START_ALS}, FIXTURE_SET(DIMENSIONS) | FIXTURE_SET(START)},
 		{"a bias in one dimension", {.item_bias = true, .dimensions = 1}, FIXTURE_SET(ITEM_BIAS) | FIXTURE_SET(DIMENSIONS)},
 	};
 	MrInteractions x;
@@ -181,6 +229,7 @@ main(void)
 {
 	test_presets();
 	test_default();
+	test_start();
 	test_conflicts();
 	test_tags();
 	return unit_done();
