@@ -32,7 +32,7 @@ OPENBLAS ?= $(firstword $(wildcard /usr/lib/*/openblas-serial/libopenblas.so.0 /
 #   make unit UNIT_CFLAGS='-O1 -g -fsanitize=address,undefined'
 UNIT_CFLAGS ?= -O2 -g
 UNIT_TESTS = $(patsubst %.c,%,$(sort $(wildcard test/unit/*_test.c)))
-UNIT_OBJS = $(patsubst src/%.c,test/unit/obj/%.o,$(sort $(wildcard src/math/*.c src/model/*.c src/hash/*.c src/util/rng.c)))
+UNIT_OBJS = $(patsubst src/%.c,test/unit/obj/%.o,$(sort $(wildcard src/math/*.c src/model/*.c src/hash/*.c src/map/*.c src/util/rng.c)))
 EXTRA_CLEAN = $(UNIT_TESTS) test/unit/obj
 
 # make COVERAGE=1 counts which lines run (.ci/coverage.sh reads the counts).

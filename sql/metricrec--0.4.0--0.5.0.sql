@@ -170,3 +170,34 @@ CREATE PROCEDURE metricrec.recommend_all_into(
 AS 'MODULE_PATHNAME', 'mr_recommend_all_into' LANGUAGE C;
 COMMENT ON PROCEDURE metricrec.recommend_all_into IS
 	'writes the nearest items of every user into a table with the model''s own types of ids';
+
+--
+-- Pictures.
+--
+CREATE FUNCTION metricrec.plot_training(
+	model name DEFAULT NULL,
+	version int4 DEFAULT NULL,
+	width int4 DEFAULT 800,
+	height int4 DEFAULT 560)
+RETURNS text
+AS 'MODULE_PATHNAME', 'mr_plot_training' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000;
+COMMENT ON FUNCTION metricrec.plot_training IS 'the course of a training as a picture (SVG): loss and validation per epoch';
+
+CREATE FUNCTION metricrec.plot_map(
+	model name DEFAULT NULL,
+	side text DEFAULT 'item',
+	method text DEFAULT 'tsne',
+	color text DEFAULT NULL,
+	labels text DEFAULT NULL,
+	max_labels int4 DEFAULT 40,
+	max_points int4 DEFAULT 5000,
+	sample text DEFAULT 'popular',
+	perplexity float8 DEFAULT 30,
+	clusters int4 DEFAULT NULL,
+	seed int8 DEFAULT 1,
+	width int4 DEFAULT 960,
+	height int4 DEFAULT 720,
+	title text DEFAULT NULL)
+RETURNS text
+AS 'MODULE_PATHNAME', 'mr_plot_map' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000;
+COMMENT ON FUNCTION metricrec.plot_map IS 'the points of a model as a picture (SVG), by t-SNE or principal components';
