@@ -1,5 +1,7 @@
 -- two_stage.sql: run by two_stage.sh after recipes.sql, with bench.ratings filled.
--- Variables: set (movielens, citeulike), part (validation, test), grid, seeds, only.
+-- Variables: set (movielens, citeulike), part (validation, test), grid, seeds, only, and chosen:
+-- learning rates that win over those below, as JSON: {"uniform 256": 0.003}.  Leaves the view best:
+-- of each sampler and batch the rate with the best ndcg at 10 among all items, in that form.
 \set QUIET on
 \pset footer off
 \pset null ''
@@ -10,17 +12,19 @@ SET search_path = bench, public;
 
 \ir parts.sql
 
--- The learning rates that won on the validation part, and the others of the grid.
+-- The learning rates: those of MovieLens won on the validation part (doc/training.md); those of citeulike-t are
+-- not chosen, use --choose.
 CREATE TABLE rates (setname text, sampler text, batch int, rate float8);
 INSERT INTO rates VALUES
-	('movielens', 'uniform', 256, 0.003), ('movielens', 'uniform', 4096, 0.003),
-	('movielens', 'popularity', 256, 0.003), ('movielens', 'popularity', 4096, 0.003),
-	('movielens', 'hardest', 256, 0.003), ('movielens', 'hardest', 4096, 0.003),
-	('movielens', 'two_stage', 256, 0.003), ('movielens', 'two_stage', 4096, 0.003),
+	('movielens', 'uniform', 256, 0.001), ('movielens', 'uniform', 4096, 0.003),
+	('movielens', 'popularity', 256, 0.001), ('movielens', 'popularity', 4096, 0.003),
+	('movielens', 'hardest', 256, 0.001), ('movielens', 'hardest', 4096, 0.003),
+	('movielens', 'two_stage', 256, 0.001), ('movielens', 'two_stage', 4096, 0.003),
 	('citeulike', 'uniform', 256, 0.003), ('citeulike', 'uniform', 4096, 0.003),
 	('citeulike', 'popularity', 256, 0.003), ('citeulike', 'popularity', 4096, 0.003),
 	('citeulike', 'hardest', 256, 0.003), ('citeulike', 'hardest', 4096, 0.003),
 	('citeulike', 'two_stage', 256, 0.003), ('citeulike', 'two_stage', 4096, 0.003);
+UPDATE rates SET rate = (:'chosen'::jsonb->>format('%s %s', sampler, batch))::float8 WHERE :'chosen'::jsonb ? format('%s %s', sampler, batch);
 CREATE TABLE recipes (ord serial, recipe text, options text, sampler text, batch int, rate float8);
 INSERT INTO recipes (recipe, options, sampler, batch, rate)
 SELECT format('%s %s %s', sampler, batch, r),
@@ -57,4 +61,6 @@ SELECT sampler, batch, rate, t.cpu_s,
 FROM recipes LEFT JOIN LATERAL (SELECT round(avg(processor_seconds)::numeric, 1) AS cpu_s FROM trained WHERE trained.recipe = recipes.recipe) t ON true
 ORDER BY ord;
 \endif
-DROP SCHEMA bench CASCADE;
+CREATE VIEW best AS
+SELECT jsonb_object_agg(format('%s %s', sampler, batch), rate) AS chosen
+FROM (SELECT DISTINCT ON (sampler, batch) sampler, batch, rate FROM recipes ORDER BY sampler, batch, figure(recipe, 'full', 'ndcg', 10) DESC) b;
