@@ -13,12 +13,14 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "optimizer/optimizer.h"
 #include "port/atomics.h"
 #include "utils/memutils.h"
 
 #include "math/gemm.h"
 #include "parallel/workers.h"
 #include "recommend/batch.h"
+#include "util/compat.h"
 
 extern PGDLLEXPORT void mr_batch_worker(MrCrew *crew);
 
@@ -194,6 +196,15 @@ report(MrBatch *batch, const MrCrewShortage *shortage, int wanted, int got)
 	batch->reported |= shortage->reason != NULL;
 }
 
+/* Is the block large enough?  For tests any is, with debug_parallel_query. */
+static bool
+pays(const MrBatch *batch)
+{
+	const MrNearestInput *in = &batch->in;
+
+	return MR_DEBUG_PARALLEL || (double) batch->block.n * in->n_items * in->dimensions >= WORTH_WORKERS;
+}
+
 /*
  * Computes the block with workers; false: not done, because there are none, they are
  * not worth their start, or memory is short.
@@ -212,8 +223,7 @@ mr_batch_run_crew(MrBatch *batch)
 	Size		bytes;
 	int			came;
 
-	if (workers == 0 || batch->no_crew || batch->blocks == 0 ||
-		(double) block->n * in->n_items * in->dimensions < WORTH_WORKERS)
+	if (workers == 0 || batch->no_crew || batch->blocks == 0 || !pays(batch))
 		return false;
 	bytes = lay_out(batch, workers + 1, &head);
 	if (batch->budget.used >= batch->budget.limit || bytes > batch->budget.limit - batch->budget.used)

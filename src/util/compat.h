@@ -118,6 +118,13 @@
 #define MR_COUNT_INDEX_SEARCH(desc) ((void) (desc))
 #endif
 
+/* The setting that lets parallel plans run where they do not pay; 16 renamed it.  Needs optimizer/optimizer.h. */
+#if PG_VERSION_NUM >= 160000
+#define MR_DEBUG_PARALLEL (debug_parallel_query != DEBUG_PARALLEL_OFF)
+#else
+#define MR_DEBUG_PARALLEL (force_parallel_mode != FORCE_PARALLEL_OFF)
+#endif
+
 /* Pins a page if it is still where it was seen; 16 renamed the name of a file. */
 #if PG_VERSION_NUM >= 160000
 #define MR_READ_RECENT_BUFFER(relation, block, buffer) \

@@ -35,6 +35,7 @@ my %queries = (
 	'similar_items' => q{SELECT * FROM similar_items(3, 5)},
 	'similar_users' => q{SELECT * FROM similar_users(3, 5)},
 	'explain_recommendation' => q{SELECT * FROM explain_recommendation(3, 5, 5)},
+	'recommend_all' => q{SELECT * FROM metricrec.recommend_all('films', 5)},
 	'evaluate' => q{SELECT * FROM metricrec.evaluate('films', 'likes', k => '{5}', candidates => 'likes')},
 	'evaluate without a test table' => q{SELECT * FROM metricrec.evaluate('films', k => '{5}')},
 	'metricrec.models' => q{SELECT model, active_version FROM metricrec.models});
