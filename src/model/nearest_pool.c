@@ -149,6 +149,39 @@ kth_largest(MrPoolEntry *entries, int32_t n, int32_t k, MrTicker *ticker)
 	return least;
 }
 
+/*
+ * A bound from the first tile, before any of its items is taken in: the largest
+ * scores of more than k groups belong to as many items, so that at least k are not
+ * below the k-th largest of them.
+ */
+static float
+first_bound(MrPool *pool, const float *scores, const float *half_norms, int32_t n, double error)
+{
+	int32_t		k = (int32_t) pool->top.k;
+	float		most[MR_NEAREST_TILE / 2];
+	int32_t		groups = 16;
+
+	while (groups < k + k / 4 && groups <= n)
+		groups *= 2;
+	if (2 * groups > n)
+		return -FLT_MAX;
+	for (int32_t j = 0; j < groups; j++)
+		most[j] = scores[j] - half_norms[j];
+	for (int32_t i = groups; i + groups <= n; i += groups)
+		for (int32_t j = 0; j < groups; j++)
+		{
+			float		score = scores[i + j] - half_norms[i + j];
+
+			most[j] = score > most[j] ? score : most[j];
+		}
+	for (int32_t j = 0; j < groups; j++)
+	{
+		pool->entries[j].low = float_below(most[j] - error);
+		pool->entries[j].row = 0;
+	}
+	return kth_largest(pool->entries, groups, k, pool->ticker);
+}
+
 /* Throw out what cannot be among the k nearest. */
 static void
 prune(MrPool *pool)
@@ -245,6 +278,8 @@ mr_pool_take(MrPool *pool, float *scores, int32_t first, int32_t n, int32_t *ids
 		return;
 	}
 	mask(pool, scores, first, n);
+	if (first == 0 && !pool->exact)
+		pool->bound = first_bound(pool, scores, half_norms, n, error);
 	count = (int32_t) mr_rowmath()->above(scores, half_norms, threshold(pool, error), (size_t) n, ids);
 	mr_tick(pool->ticker, n / 16 + 8);
 	if (pool->exact)
