@@ -16,7 +16,7 @@ BEGIN
 END $$;
 
 -- the library, OpenBLAS, caches
-SELECT FROM metricrec.recommend_all(:'model', :k) LIMIT 1;
+SELECT FROM metricrec.recommend_all(:'model', :k) LIMIT 1 \g /dev/null
 SET max_parallel_maintenance_workers = 0;
 CALL bench.time(:'model', 'recommend_all', format('SELECT count(*) FROM metricrec.recommend_all(%L, %s)', :'model', :k), 1);
 CALL bench.time(:'model', 'recommend_all_into', format('CALL metricrec.recommend_all_into(%L, %s, %L)', :'model', :k, 'bench.all_' || :'model'), 1);
