@@ -16,6 +16,7 @@
 #define TOLERANCE 1e-5
 
 #define ROWS_PER_POLL 256
+#define ENTRIES_PER_POLL (1 << 20)
 
 /* p of the k neighbours for this precision; returns their entropy. */
 static double
@@ -124,14 +125,18 @@ attach(Scratch *s, int n, int k, void *memory)
 }
 
 /* Those that have i as a neighbour, in ascending order, for each i. */
-static void
-transpose(const MrNeighbors *near, Scratch *s)
+static MrMapStatus
+transpose(const MrMapInput *in, const MrNeighbors *near, Scratch *s)
 {
 	size_t		entries = (size_t) near->n * near->k;
 
 	memset(s->start, 0, sizeof(int64_t) * (near->n + 1));
 	for (size_t e = 0; e < entries; e++)
+	{
+		if (e % ENTRIES_PER_POLL == 0 && in->poll(in->poll_arg))
+			return MR_MAP_STOPPED;
 		s->start[near->row[e] + 1]++;
+	}
 	for (int i = 0; i < near->n; i++)
 	{
 		s->start[i + 1] += s->start[i];
@@ -141,11 +146,14 @@ transpose(const MrNeighbors *near, Scratch *s)
 	{
 		int64_t		at = s->place[near->row[e]]++;
 
+		if (e % ENTRIES_PER_POLL == 0 && in->poll(in->poll_arg))
+			return MR_MAP_STOPPED;
 		s->row[at] = (int32_t) (e / near->k);
 		s->other[at] = s->p[e];
 	}
 	for (int i = 0; i < near->n; i++)
 		s->place[i] = -1;
+	return MR_MAP_OK;
 }
 
 /* Row i: its own neighbours, then those that have it as one. */
@@ -193,7 +201,8 @@ mr_affinities(const MrMapInput *in, const MrNeighbors *near, double perplexity, 
 			return MR_MAP_STOPPED;
 		mr_affinities_condition(near->squared + (size_t) i * near->k, near->k, perplexity, s.p + (size_t) i * near->k);
 	}
-	transpose(near, &s);
+	if (transpose(in, near, &s) != MR_MAP_OK)
+		return MR_MAP_STOPPED;
 	out->start[0] = 0;
 	for (int i = 0; i < near->n; i++)
 	{

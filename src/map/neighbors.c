@@ -142,6 +142,8 @@ mr_neighbors(const MrMapInput *in, MrNeighbors *out, void *memory)
 		const float *x = point(&s, i);
 		float		sum = 0;
 
+		if (i % ROWS == 0 && in->poll(in->poll_arg))
+			return MR_MAP_STOPPED;
 		for (int d = 0; d < in->dim; d++)
 			sum += x[d] * x[d];
 		s.norm[i] = sum;

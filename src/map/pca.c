@@ -35,6 +35,8 @@
 /* Multiplications in a block of rows: some milliseconds. */
 #define BLOCK_PRODUCTS 50e6
 
+#define VALUES_PER_POLL (1 << 22)
+
 typedef struct Pca
 {
 	const MrMapInput *in;
@@ -237,14 +239,17 @@ take_direction(Pca *pca, int i)
 }
 
 /* SUM of all squares: n times the variance. */
-static double
-total_of(const MrMapInput *in)
+static MrMapStatus
+add_squares(const MrMapInput *in, double *total)
 {
-	double		total = 0;
-
+	*total = 0;
 	for (size_t i = 0; i < (size_t) in->n * in->dim; i++)
-		total += (double) in->x[i] * in->x[i];
-	return total;
+	{
+		if (i % VALUES_PER_POLL == 0 && in->poll(in->poll_arg))
+			return MR_MAP_STOPPED;
+		*total += (double) in->x[i] * in->x[i];
+	}
+	return MR_MAP_OK;
 }
 
 /*
@@ -254,13 +259,14 @@ total_of(const MrMapInput *in)
 MrMapStatus
 mr_pca(const MrMapInput *in, void *memory, float *y, double share[2])
 {
-	double		total = total_of(in);
-	MrMapStatus status;
+	double		total;
+	MrMapStatus status = add_squares(in, &total);
 	Pca			pca;
 
 	attach(&pca, in, memory);
 	memset(pca.direction, 0, sizeof(float) * 2 * in->dim);
-	status = pca.l == in->dim ? project(&pca, false, false) : turn(&pca);
+	if (status == MR_MAP_OK)
+		status = pca.l == in->dim ? project(&pca, false, false) : turn(&pca);
 	if (status != MR_MAP_OK)
 		return status;
 	if (pca.l == in->dim && !find_vectors(&pca))

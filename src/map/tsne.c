@@ -234,12 +234,13 @@ descend(const MrMapInput *in, const MrTsneOptions *options, Descent *descent, do
 		if (status == MR_MAP_OK)
 			step(descent, n, rate, early ? 0.5 : 0.8);
 	}
-	*divergence = status == MR_MAP_OK ? mr_tsne_divergence(&descent->p, descent->y, z) : 0;
+	if (status == MR_MAP_OK && divergence)
+		*divergence = mr_tsne_divergence(&descent->p, descent->y, z);
 	return status;
 }
 
 /*
- * y [n][2]: the map; divergence: of its last step.  memory: mr_tsne_bytes(), at a
+ * y [n][2]: the map; divergence: of its last step, or NULL.  memory: mr_tsne_bytes(), at a
  * multiple of 64.  mr_lapack_load() must have succeeded.
  */
 MrMapStatus
@@ -252,9 +253,10 @@ mr_tsne(const MrMapInput *in, const MrTsneOptions *options, void *memory, float 
 	double		share[2];
 	MrMapStatus status;
 
-	*divergence = 0;
 	if (n < 2)
 	{
+		if (divergence)
+			*divergence = 0;
 		y[0] = y[1] = 0;
 		return MR_MAP_OK;
 	}

@@ -36,7 +36,6 @@ find_places(MrMap *map)
 	int32		n = map->n_different;
 	MrMapInput	in = input_of(map, n);
 	MrTsneOptions tsne = {map->options.perplexity, THETA, STEPS};
-	double		divergence;
 	void	   *memory;
 
 	map->y = mr_map_alloc(map, sizeof(float) * 2 * n);
@@ -47,7 +46,7 @@ find_places(MrMap *map)
 		return;
 	}
 	memory = mr_map_alloc(map, mr_tsne_bytes(n, map->dim, map->options.perplexity));
-	mr_map_check(map, mr_tsne(&in, &tsne, memory, map->y, &divergence));
+	mr_map_check(map, mr_tsne(&in, &tsne, memory, map->y, NULL));
 }
 
 /* ---- clusters ---- */

@@ -103,10 +103,10 @@ value_sql(Relation rel, const char *column, Oid *type)
 	const char *name = quote_identifier(column);
 
 	*type = base_type;
-	/* int2vector and its like count from 0, and have an element type, too. */
-	if (!OidIsValid(element) || get_typlen(base_type) != -1)
+	if (!OidIsValid(element))
 		return psprintf("t.%s", name);
 	*type = getBaseType(element);
+	/* Arrays need not count from 1. */
 	return psprintf("(t.%s)[pg_catalog.array_lower(t.%s, 1)]", name, name);
 }
 

@@ -94,26 +94,48 @@ put_label(Placing *p, StringInfo svg, int32 point)
 	return done;
 }
 
-/* How many labelled points of the field come before each, by popularity; -1 without a label. */
-static int32 *
-ranks_in_fields(MrMap *map, const double *place, const Box *area)
+/* The field of a point, of columns x rows. */
+static int
+field_of(const double *at, const Box *area, int columns, int rows)
+{
+	int			column = (int) ((at[0] - area->left) / FIELD_WIDTH);
+	int			row = (int) ((at[1] - area->top) / FIELD_HEIGHT);
+
+	column = Max(Min(column, columns - 1), 0);
+	row = Max(Min(row, rows - 1), 0);
+	return row * columns + column;
+}
+
+/*
+ * The points that have a label in the order in which they are asked: the first of each
+ * field, the second of each, ...  Returns how many.
+ */
+static int32
+order_points(MrMap *map, const double *place, const Box *area, int32 *order)
 {
 	int			columns = (int) ((area->right - area->left) / FIELD_WIDTH) + 1;
 	int			rows = (int) ((area->bottom - area->top) / FIELD_HEIGHT) + 1;
-	int32	   *count = mr_map_alloc(map, sizeof(int32) * columns * rows);
+	int32	   *in_field = mr_map_alloc(map, sizeof(int32) * columns * rows);
 	int32	   *rank = mr_map_alloc(map, sizeof(int32) * map->n);
+	int32	   *begin = mr_map_alloc(map, sizeof(int32) * (map->n + 1));
+	int32		n = 0;
 
-	memset(count, 0, sizeof(int32) * columns * rows);
+	memset(in_field, 0, sizeof(int32) * columns * rows);
+	memset(begin, 0, sizeof(int32) * (map->n + 1));
 	for (int32 i = 0; i < map->n; i++)
 	{
-		int			column = (int) ((place[2 * (Size) i] - area->left) / FIELD_WIDTH);
-		int			row = (int) ((place[2 * (Size) i + 1] - area->top) / FIELD_HEIGHT);
-
-		column = Max(Min(column, columns - 1), 0);
-		row = Max(Min(row, rows - 1), 0);
-		rank[i] = map->label[i] ? count[row * columns + column]++ : -1;
+		if (map->label[i] == NULL)
+			continue;
+		rank[i] = in_field[field_of(place + 2 * (Size) i, area, columns, rows)]++;
+		begin[rank[i] + 1]++;
+		n++;
 	}
-	return rank;
+	for (int32 r = 0; r < map->n; r++)
+		begin[r + 1] += begin[r];
+	for (int32 i = 0; i < map->n; i++)
+		if (map->label[i])
+			order[begin[rank[i]]++] = i;
+	return n;
 }
 
 /*
@@ -125,22 +147,18 @@ mr_map_draw_labels(MrMap *map, StringInfo svg, const double *place, double radiu
 {
 	Placing		p = {map, place, radius, {area[0], area[1], area[2], area[3]}};
 	int			most = map->options.max_labels;
-	int32	   *rank;
-	bool		left = true;
+	int32	   *order;
+	int32		n;
 
 	if (map->options.labels == NULL || most == 0)
 		return;
-	rank = ranks_in_fields(map, place, &p.area);
+	order = mr_map_alloc(map, sizeof(int32) * map->n);
+	n = order_points(map, place, &p.area, order);
 	p.taken = mr_map_alloc(map, sizeof(Box) * 2 * most);
-	for (int32 round = 0; left && p.n < most; round++)
+	for (int32 i = 0; i < n && p.n < most; i++)
 	{
-		left = false;
-		CHECK_FOR_INTERRUPTS();
-		for (int32 i = 0; i < map->n && p.n < most; i++)
-		{
-			left = left || rank[i] > round;
-			if (rank[i] == round)
-				(void) put_label(&p, svg, i);
-		}
+		if (i % 64 == 0)
+			CHECK_FOR_INTERRUPTS();
+		(void) put_label(&p, svg, order[i]);
 	}
 }

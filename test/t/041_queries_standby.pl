@@ -38,6 +38,8 @@ my %queries = (
 	'recommend_all' => q{SELECT * FROM metricrec.recommend_all('films', 5)},
 	'evaluate' => q{SELECT * FROM metricrec.evaluate('films', 'likes', k => '{5}', candidates => 'likes')},
 	'evaluate without a test table' => q{SELECT * FROM metricrec.evaluate('films', k => '{5}')},
+	'plot_training' => q{SELECT metricrec.plot_training('films')},
+	'plot_map' => q{SELECT metricrec.plot_map('films', 'both', clusters => 2, labels => 'key')},
 	'metricrec.models' => q{SELECT model, active_version FROM metricrec.models});
 foreach my $name (sort keys %queries)
 {
