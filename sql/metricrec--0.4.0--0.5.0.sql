@@ -21,6 +21,7 @@ CREATE FUNCTION metricrec.create_model(
 	user_features regclass DEFAULT NULL,
 	item_features regclass DEFAULT NULL,
 	dimensions int4 DEFAULT NULL,
+	algorithm text DEFAULT NULL,
 	preset text DEFAULT NULL,
 	loss text DEFAULT NULL,
 	user_tower text DEFAULT NULL,
@@ -57,6 +58,9 @@ CREATE FUNCTION metricrec.create_model(
 	max_vocabulary int4 DEFAULT NULL,
 	tag_weight float8 DEFAULT NULL,
 	tag_temperature float8 DEFAULT NULL,
+	als_unobserved_weight float8 DEFAULT NULL,
+	als_regularization float8 DEFAULT NULL,
+	als_solver text DEFAULT NULL,
 	seed int8 DEFAULT NULL,
 	num_workers int4 DEFAULT NULL,
 	validation_fraction float8 DEFAULT NULL,
@@ -74,6 +78,7 @@ CREATE FUNCTION metricrec.alter_model(
 	name name,
 	reset name[] DEFAULT NULL,
 	dimensions int4 DEFAULT NULL,
+	algorithm text DEFAULT NULL,
 	preset text DEFAULT NULL,
 	loss text DEFAULT NULL,
 	user_tower text DEFAULT NULL,
@@ -110,6 +115,9 @@ CREATE FUNCTION metricrec.alter_model(
 	max_vocabulary int4 DEFAULT NULL,
 	tag_weight float8 DEFAULT NULL,
 	tag_temperature float8 DEFAULT NULL,
+	als_unobserved_weight float8 DEFAULT NULL,
+	als_regularization float8 DEFAULT NULL,
+	als_solver text DEFAULT NULL,
 	seed int8 DEFAULT NULL,
 	num_workers int4 DEFAULT NULL,
 	validation_fraction float8 DEFAULT NULL,
@@ -338,3 +346,19 @@ CREATE FUNCTION metricrec.plot_map(
 RETURNS text
 AS 'MODULE_PATHNAME', 'mr_plot_map' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000;
 COMMENT ON FUNCTION metricrec.plot_map IS 'the points of a model as a picture (SVG), by t-SNE or principal components';
+
+--
+-- Comparison with other recommenders.
+--
+CREATE FUNCTION metricrec.compare(
+	name name DEFAULT NULL,
+	test regclass DEFAULT NULL,
+	k int4[] DEFAULT '{5,10,20}',
+	candidates regclass DEFAULT NULL,
+	exclude regclass DEFAULT NULL,
+	recommenders text[] DEFAULT '{model,popularity,item_knn,als,bpr}',
+	OUT recommender text, OUT metric text, OUT k int4, OUT value float8)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'mr_compare' LANGUAGE C STABLE PARALLEL UNSAFE ROWS 135;
+COMMENT ON FUNCTION metricrec.compare IS
+	'ranking metrics of a model beside popularity, item-based nearest neighbours, ALS and BPR, on the same held-out interactions';

@@ -11,6 +11,7 @@
 #include "math/gemm.h"
 #include "math/lapack.h"
 #include "model/als_state.h"
+#include "model/dot_points.h"
 
 #define ARENA_ALIGNMENT 64
 
@@ -204,6 +205,37 @@ mr_als_start(MrAls *als, MrPoll poll, void *arg)
 	return MR_OK;
 }
 
+/*
+ * Begin with the items of *start (trainer.h), times its radius, instead of random users:
+ * the first sweep solves the users given these before anything else.  Items that have no
+ * start begin at 0.  Call it before the first sweep.
+ *
+ * Returns MR_OK, MR_STOPPED, or MR_DIVERGED if a coordinate is not finite.
+ */
+MrStatus
+mr_als_set_start(MrAls *als, const MrStart *start, MrPoll poll, void *arg)
+{
+	MrStatus	status = mr_als_start(als, poll, arg);
+	float		radius = start->radius > 0 ? start->radius : 1;
+
+	for (int32_t i = 0; status == MR_OK && start->items && i < als->x->n_items; i++)
+	{
+		const float *from = start->items + (size_t) i * als->hyper.dimensions;
+		float	   *to = als->side[MR_ALS_ITEMS].points + (size_t) i * als->stride;
+
+		if (mr_als_tick(&als->scratch, 16 * als->stride, poll, arg))
+			return MR_STOPPED;
+		for (int32_t k = 0; k < als->width && (start->has_item == NULL || start->has_item[i]); k++)
+		{
+			to[k] = radius * from[k];
+			if (!isfinite(to[k]))
+				return MR_DIVERGED;
+		}
+	}
+	als->has_start = start->items != NULL;
+	return status;
+}
+
 /* All rows of `side` given the other one: the stages of als_state.h in turn. */
 static MrStatus
 half_sweep(MrAls *als, MrAlsSideName side, double *objective, double *penalty, MrPoll poll, void *arg)
@@ -225,7 +257,8 @@ half_sweep(MrAls *als, MrAlsSideName side, double *objective, double *penalty, M
 }
 
 /*
- * One sweep: the items, then the users.  poll may be NULL.
+ * One sweep: the items, then the users; the first one after mr_als_set_start() begins with
+ * the users.  poll may be NULL.
  *
  * result->loss is the objective (als.h) divided by the sum of the interactions'
  * weights; it falls from sweep to sweep.
@@ -243,6 +276,8 @@ mr_als_sweep(MrAls *als, MrPoll poll, void *arg, MrEpochResult *result)
 
 	memset(result, 0, sizeof(*result));
 	status = mr_als_start(als, poll, arg);
+	if (status == MR_OK && als->has_start && als->sweep == 0)
+		status = half_sweep(als, MR_ALS_USERS, &objective, &ignored, poll, arg);
 	if (status == MR_OK)
 		status = half_sweep(als, MR_ALS_ITEMS, &objective, &penalty, poll, arg);
 	als->items_penalty = penalty;
@@ -257,36 +292,8 @@ mr_als_sweep(MrAls *als, MrPoll poll, void *arg, MrEpochResult *result)
 	return isfinite(result->loss) ? MR_OK : MR_DIVERGED;
 }
 
-/* ---- points out ---- */
-
-/* |row| of a side. */
-static float
-norm_of(const MrAls *als, MrAlsSideName side, int32_t row)
-{
-	const float *point = als->side[side].points + (size_t) row * als->stride;
-
-	return sqrtf(als->math->dot(point, point, als->stride));
-}
-
-/* Row times factor into its place of the output, `last` behind it. */
-static MrStatus
-write_point(MrAls *als, MrAlsSideName side, int32_t row, float factor, float last, int32_t dimensions, float *to)
-{
-	const float *point = als->side[side].points + (size_t) row * als->stride;
-
-	for (int32_t k = 0; k < als->width; k++)
-	{
-		to[k] = point[k] * factor;
-		if (!isfinite(to[k]))
-			return MR_DIVERGED;
-	}
-	memset(to + als->width, 0, (dimensions - als->width) * sizeof(float));
-	to[als->width] = last;
-	return MR_OK;
-}
-
 /*
- * Write the points in the form of als.h: users [n_users][dimensions], items
+ * Write the points in the form of dot_points.h: users [n_users][dimensions], items
  * [n_items][dimensions].  dimensions is that of the hyper-parameters or larger, what is
  * beyond is 0.  May be called between sweeps.
  *
@@ -295,32 +302,25 @@ write_point(MrAls *als, MrAlsSideName side, int32_t row, float factor, float las
 MrStatus
 mr_als_export(MrAls *als, int32_t dimensions, float *users, float *items, MrPoll poll, void *arg)
 {
-	MrStatus	status = poll && poll(arg) ? MR_STOPPED : mr_als_start(als, poll, arg);
-	float		largest = 0;
+	MrDotPoints from_users = {als->x->n_users, als->width, als->stride, als->side[MR_ALS_USERS].points};
+	MrDotPoints from_items = {als->x->n_items, als->width, als->stride, als->side[MR_ALS_ITEMS].points};
+	MrStatus	status = mr_als_start(als, poll, arg);
 
-	for (int32_t i = 0; status == MR_OK && i < als->x->n_items; i++)
-	{
-		if (mr_als_tick(&als->scratch, 16 * als->stride, poll, arg))
-			return MR_STOPPED;
-		largest = fmaxf(largest, norm_of(als, MR_ALS_ITEMS, i));
-	}
-	for (int32_t i = 0; status == MR_OK && i < als->x->n_items; i++)
-	{
-		float		share = largest > 0 ? norm_of(als, MR_ALS_ITEMS, i) / largest : 0;
-
-		if (mr_als_tick(&als->scratch, 32 * als->stride, poll, arg))
-			return MR_STOPPED;
-		status = write_point(als, MR_ALS_ITEMS, i, largest > 0 ? 1 / largest : 0,
-							 sqrtf(fmaxf(1 - share * share, 0)), dimensions, items + (size_t) i * dimensions);
-	}
-	for (int32_t u = 0; status == MR_OK && u < als->x->n_users; u++)
-	{
-		float		norm = norm_of(als, MR_ALS_USERS, u);
-
-		if (mr_als_tick(&als->scratch, 32 * als->stride, poll, arg))
-			return MR_STOPPED;
-		status = write_point(als, MR_ALS_USERS, u, norm > 0 ? 1 / norm : 0, 0, dimensions,
-							 users + (size_t) u * dimensions);
-	}
+	if (status == MR_OK)
+		status = mr_dot_points_items(&from_items, dimensions, items, &als->radius, poll, arg);
+	if (status == MR_OK)
+		status = mr_dot_points_users(&from_users, dimensions, users, poll, arg);
 	return status;
+}
+
+/* How the points that were exported last are to be read; stored with the version. */
+void
+mr_als_describe(const MrAls *als, MrTower *tower)
+{
+	memset(tower, 0, sizeof(*tower));
+	tower->kind = MR_TOWER_FREE;
+	tower->item_bias = true;
+	tower->sphere = true;
+	tower->dimensions = als->hyper.dimensions;
+	tower->radius = als->radius;
 }

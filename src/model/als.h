@@ -24,15 +24,9 @@
  *			status = mr_als_sweep(als, poll, arg, &result)
  *		mr_als_export(als, hyper.dimensions, users, items, poll, arg)
  *
- * The scores are dot products.  What is exported ranks the same by distance, with
- * one extra coordinate: M being the largest |y_i|,
- *
- *		item   | y_1 / M  ...  y_D / M        | sqrt(M^2 - |y|^2) / M |
- *		user   | x_1 / |x| ... x_D / |x|      | 0                     |
- *
- * All have length 1, so that |user - item|^2 = 2 - 2 x.y / (|x| M).  (Users brought to
- * the items' radius: with their own norms all distances would be alike, and an index
- * hopeless.)  A user without interactions is 0 in all coordinates.
+ * The scores are dot products; what is exported ranks the same by distance, see
+ * dot_points.h, which takes one extra coordinate.  A user without interactions is 0 in
+ * all coordinates.
  */
 #ifndef MR_ALS_H
 #define MR_ALS_H
@@ -48,8 +42,10 @@ typedef struct MrAls MrAls;
 extern size_t mr_als_bytes(const MrHyper *hyper, const MrInteractions *x);
 extern MrAls *mr_als_init(void *memory, size_t bytes, const MrHyper *hyper, const MrInteractions *x,
 						  MrStatus *status);
+extern MrStatus mr_als_set_start(MrAls *als, const MrStart *start, MrPoll poll, void *arg);
 extern MrStatus mr_als_sweep(MrAls *als, MrPoll poll, void *arg, MrEpochResult *result);
 extern MrStatus mr_als_export(MrAls *als, int32_t dimensions, float *users, float *items,
 							  MrPoll poll, void *arg);
+extern void mr_als_describe(const MrAls *als, MrTower *tower);
 
 #endif							/* MR_ALS_H */

@@ -64,6 +64,7 @@ struct MrAls
 	int32_t		stride;
 	int32_t		panel_rows;
 	bool		started;
+	bool		has_start;		/* with given items: the users come first */
 	int32_t		sweep;			/* sweeps done */
 	MrAlsSide	side[2];		/* by MrAlsSideName */
 	int64_t    *item_start;		/* [n_items + 1] the items' interactions: x transposed */
@@ -76,6 +77,7 @@ struct MrAls
 	float	   *axes;			/* [width][stride] eigenvectors as rows */
 	double		items_penalty;	/* the regularisation term of the items, as they were solved */
 	double		weight_sum;		/* of all interactions */
+	float		radius;			/* the longest item's length, as last exported */
 	MrAlsScratch scratch;
 };
 

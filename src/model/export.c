@@ -212,8 +212,13 @@ mr_trainer_export(MrTrainer *t, MrPoll poll, void *arg, float *users, float *ite
 {
 	int32_t		dimensions = t->hyper.dimensions;
 	float	   *point = t->export_row + t->stride;
-	MrStatus	status = poll && poll(arg) ? MR_STOPPED : mr_trainer_start(t, poll, arg);
+	MrStatus	status;
 
+	if (t->als)
+		return mr_als_export(t->als, dimensions, users, items, poll, arg);
+	if (t->bpr)
+		return mr_bpr_export(t->bpr, dimensions, users, items, poll, arg);
+	status = poll && poll(arg) ? MR_STOPPED : mr_trainer_start(t, poll, arg);
 	if (status == MR_OK)
 		status = settle_items(t, poll, arg);
 	if (status == MR_OK)

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "math/rowmath.h"
-#include "model/fold_in.h"
+#include "model/fold_in_als.h"
 
 /*
  * A gradient step moves the user by this share of the way between the mean of the
@@ -348,7 +348,8 @@ first_rate(const MrFoldIn *f, int32_t n)
 /*
  * Takes at most `steps` steps from the user's point [stride], the mean of the likes or
  * what the tower makes of it.  With the softmax the first counts the mean of the trained
- * users in; each other one lessens the loss, or is the last.  Deterministic.  Returns MR_OK or MR_STOPPED.
+ * users in; each other one lessens the loss, or is the last.  With ALS, any number of
+ * steps is the solution.  Deterministic.  Returns MR_OK or MR_STOPPED.
  */
 MrStatus
 mr_fold_in_solve(MrFoldIn *f, const float *likes, int32_t n, int32_t steps, float *user, MrPoll poll, void *arg)
@@ -356,11 +357,14 @@ mr_fold_in_solve(MrFoldIn *f, const float *likes, int32_t n, int32_t steps, floa
 	const MrRowMath *math = mr_rowmath();
 	float	   *gradient = f->row;
 	float	   *next = f->row + f->stride;
-	double		rate = first_rate(f, n);
+	double		rate;
 	double		loss;
 
-	if (steps <= 0)
+	if (steps <= 0 || n <= 0)
 		return MR_OK;
+	if (f->least_squares)
+		return mr_fold_in_als_solve(f, likes, n, user, poll, arg);
+	rate = first_rate(f, n);
 	if (f->loss == MR_LOSS_SOFTMAX)
 	{
 		count_mean_in(f, likes, n, user);

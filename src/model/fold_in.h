@@ -36,6 +36,9 @@
  *	w			of the sampler: uniform, or ~ count^exponent.  Two-stage: that of its first
  *				stage; the second, which looks for negatives like the positive, is left out.
  *
+ * A version of ALS has no sample: the user is the solution of a least squares problem
+ * (fold_in_als.c).  One of BPR is not folded in: the mean of the likes stands for the user.
+ *
  * The user is then a free point under the version's constraint, whatever the tower;
  * only the first step makes a pooled tower's user of length 1 in any case.
  */
@@ -77,12 +80,19 @@ typedef struct MrFoldIn
 	int32_t    *order;			/* [n] */
 	float	   *push;			/* [n] */
 	float	   *row;			/* [2][stride] */
+	/* a version of ALS has, beside dimensions, stride and n_items, these only */
+	bool		least_squares;
+	double		unobserved_weight;	/* a0 */
+	double		regularization; /* lambda / M^2 */
+	double	   *diagonal;		/* [dimensions - 1] a0 G */
+	double	   *normal;			/* [dimensions - 1]^2 scratch */
+	double	   *right;			/* [2][dimensions - 1] scratch */
 } MrFoldIn;
 
 /* fold_in_store.c */
 extern int32_t mr_fold_in_sample_size(const MrHyper *hyper, int32_t n_items);
 extern size_t mr_fold_in_bytes(const MrHyper *hyper, int32_t n_items);
-extern size_t mr_fold_in_write(const MrHyper *hyper, const int32_t *item_count, int32_t n_items, const float *items,
+extern size_t mr_fold_in_write(const MrHyper *hyper, float radius, const int32_t *item_count, int32_t n_items, const float *items,
 							   int32_t n_users, const float *users, uint8_t *bytes,
 							   MrPoll poll, void *arg);
 extern size_t mr_fold_in_memory(const uint8_t *bytes, size_t n);

@@ -32,8 +32,7 @@
 
 #include "math/rowmath.h"
 #include "metricrec.h"
-#include "model/fold_in.h"
-#include "model/points.h"
+#include "model/fold_in_als.h"
 
 #define FOLD_IN_FORMAT 1
 #define HEAD_BYTES 56
@@ -124,10 +123,14 @@ stored_bytes(int32_t n, int32_t dimensions)
 	return HEAD_BYTES + 4 * ((size_t) dimensions + n + (size_t) n * dimensions);
 }
 
-/* Bytes that mr_fold_in_write() writes at most. */
+/* Bytes that mr_fold_in_write() writes at most; 0 if there is nothing to write. */
 size_t
 mr_fold_in_bytes(const MrHyper *hyper, int32_t n_items)
 {
+	if (hyper->algorithm == MR_ALGORITHM_ALS)
+		return mr_fold_in_als_bytes(hyper->dimensions);
+	if (hyper->algorithm == MR_ALGORITHM_BPR)
+		return 0;
 	return stored_bytes(mr_fold_in_sample_size(hyper, n_items), hyper->dimensions);
 }
 
@@ -302,21 +305,24 @@ write_mean(int32_t n_users, const float *users, int32_t dimensions, int32_t widt
 /*
  * Draws the sample from the stored points items [n_items][dimensions], of which
  * item_count [n_items] says how often they are liked, and writes it, with what the
- * prior needs of users [n_users][dimensions].  Returns the bytes written, at most
+ * prior needs of users [n_users][dimensions]; radius is that of the tower.  Returns the bytes written, at most
  * mr_fold_in_bytes(); 0 if poll(), which may be NULL, said stop.
  */
 size_t
-mr_fold_in_write(const MrHyper *hyper, const int32_t *item_count, int32_t n_items, const float *items,
+mr_fold_in_write(const MrHyper *hyper, float radius, const int32_t *item_count, int32_t n_items, const float *items,
 				 int32_t n_users, const float *users, uint8_t *bytes, MrPoll poll, void *arg)
 {
 	bool		softmax = hyper->loss == MR_LOSS_SOFTMAX;
 	int32_t		width = hyper->dimensions - (softmax && hyper->item_bias ? 1 : 0);
 	int32_t		item[MR_FOLD_IN_ITEMS];
 	float		weight[MR_FOLD_IN_ITEMS];
-	int32_t		n = draw_sample(hyper, item_count, n_items, item, weight);
 	uint8_t    *to = bytes + HEAD_BYTES + 4 * (size_t) hyper->dimensions;
+	int32_t		n;
 	double		prior;
 
+	if (hyper->algorithm == MR_ALGORITHM_ALS)
+		return mr_fold_in_als_write(hyper, radius, n_items, items, bytes, poll, arg);
+	n = draw_sample(hyper, item_count, n_items, item, weight);
 	sort_sample(item, weight, n, items, hyper->dimensions);
 	if (hyper->loss != MR_LOSS_SOFTMAX)
 		normalise(weight, n);
@@ -395,6 +401,8 @@ mr_fold_in_memory(const uint8_t *bytes, size_t n)
 	MrArena		arena = {NULL, 0, false};
 	MrFoldIn	head;
 
+	if (mr_fold_in_is_als(bytes, n))
+		return mr_fold_in_als_memory(bytes, n);
 	if (!read_head(bytes, n, &head))
 		return 0;
 	mr_arena_take(&arena, 1, ALIGNMENT - 1);
@@ -425,6 +433,8 @@ mr_fold_in_read(void *memory, const uint8_t *bytes, size_t n)
 	MrFoldIn	head;
 	MrFoldIn   *f;
 
+	if (mr_fold_in_is_als(bytes, n))
+		return mr_fold_in_als_read(memory, bytes, n);
 	if (!read_head(bytes, n, &head))
 		return NULL;
 	arena.base = (char *) (((uintptr_t) memory + ALIGNMENT - 1) & ~(uintptr_t) (ALIGNMENT - 1));

@@ -11,7 +11,8 @@
  *
  * Users are taken in blocks of those who have something held out, items in
  * blocks of rows; the memory does not grow with the number of pairs but with
- * the busiest user's held-out items.  A distance that is not a number counts as
+ * the busiest user's held-out items.  With a scorer users come one by one, and -score
+ * takes the place of the distance (rank_scores.c).  A distance that is not a number counts as
  * infinite.
  */
 #include <float.h>
@@ -103,11 +104,13 @@ mr_rank(const MrRankInput *in, void *memory, size_t bytes,
 	run.poll = poll;
 	run.arg = arg;
 
-	if (in->candidates == NULL)
+	if (in->candidates == NULL && in->scorer == NULL)
 		item_norms(&run);
 	while (!run.stopped && (n_slots = next_block(&run, &user)) > 0)
 	{
-		if (in->candidates == NULL)
+		if (in->candidates == NULL && in->scorer != NULL)
+			mr_rank_scores(&run, &run.slots[0]);
+		else if (in->candidates == NULL)
 			mr_rank_all_items(&run, n_slots);
 		for (int32_t i = 0; i < n_slots && !run.stopped; i++)
 		{
@@ -119,12 +122,14 @@ mr_rank(const MrRankInput *in, void *memory, size_t bytes,
 	return run.stopped ? MR_STOPPED : MR_OK;
 }
 
-/* The exact distance of a user and an item. */
+/* The exact distance of a user and an item; with a scorer, of the current user: the score, negated. */
 double
 mr_rank_pair_distance(RankRun *run, int32_t user, int32_t item)
 {
 	size_t		d = (size_t) run->in->dimensions;
 
+	if (run->in->scorer != NULL)
+		return isnan(run->row[item]) ? INFINITY : -(double) run->row[item];
 	tick(run, run->in->dimensions);
 	return mr_rank_distance(run->in->users + user * d, run->in->items + item * d, run->in->dimensions);
 }
@@ -169,16 +174,18 @@ plan(RankRun *run, const MrRankInput *in, uint8_t *memory, size_t *bytes)
 	/* One product is at most about 2^24 multiplications, up to 4,096 dimensions. */
 	block = in->dimensions > ITEM_BLOCK ? ITEM_BLOCK * ITEM_BLOCK / in->dimensions : ITEM_BLOCK;
 	block = block < ITEM_BLOCK_MIN ? ITEM_BLOCK_MIN : block;
-	run->item_block = in->candidates ? 0 : block < held_out->n_items ? block : held_out->n_items;
-	run->user_block = USER_BLOCK < held_out->n_users ? USER_BLOCK : held_out->n_users;
+	run->item_block = in->candidates || in->scorer ? 0 : block < held_out->n_items ? block : held_out->n_items;
+	run->user_block = in->scorer ? 1 : USER_BLOCK;	/* there is one row of scores */
+	run->user_block = run->user_block < held_out->n_users ? run->user_block : held_out->n_users;
 	run->list = in->top_k < held_out->n_items ? in->top_k : held_out->n_items;
 	run->list = run->list > 0 ? run->list : 0;
 
 	*bytes = 0;
 	return reserve(bytes, run->user_block, sizeof(RankSlot), memory, &run->slots) &&
-		reserve(bytes, in->candidates ? 0 : (int64_t) run->user_block * in->dimensions, sizeof(float), memory, &run->users) &&
+		reserve(bytes, in->candidates || in->scorer ? 0 : (int64_t) run->user_block * in->dimensions, sizeof(float), memory, &run->users) &&
+		reserve(bytes, in->scorer ? held_out->n_items : 0, sizeof(float), memory, &run->row) &&
 		reserve(bytes, (int64_t) run->user_block * run->item_block, sizeof(float), memory, &run->scores) &&
-		reserve(bytes, in->candidates ? 0 : held_out->n_items, sizeof(float), memory, &run->norms) &&
+		reserve(bytes, in->candidates || in->scorer ? 0 : held_out->n_items, sizeof(float), memory, &run->norms) &&
 		reserve(bytes, run->held_block, sizeof(MrTopItem), memory, &run->held) &&
 		reserve(bytes, run->held_block, sizeof(int32_t), memory, &run->others) &&
 		reserve(bytes, run->busiest, sizeof(float), memory, &run->low) &&
@@ -235,7 +242,7 @@ next_block(RankRun *run, int32_t *user)
 		run->slots[n].n_held = (int32_t) known;
 		mr_topk_init(&run->slots[n].top, run->lists + (size_t) n * run->list, run->list);
 		open_slot(run, &run->slots[n], *user);
-		if (run->in->candidates == NULL)
+		if (run->in->candidates == NULL && run->in->scorer == NULL)
 			memcpy(run->users + (size_t) n * run->in->dimensions,
 				   run->in->users + (size_t) *user * run->in->dimensions,
 				   sizeof(float) * run->in->dimensions);
@@ -256,7 +263,10 @@ open_slot(RankRun *run, RankSlot *slot, int32_t user)
 	MrTopK		order;
 
 	slot->user = user;
-	slot->norm = squared_norm(run->in->users + (size_t) user * run->in->dimensions, run->in->dimensions);
+	if (run->in->scorer != NULL)
+		mr_rank_fetch_scores(run, user);
+	else
+		slot->norm = squared_norm(run->in->users + (size_t) user * run->in->dimensions, run->in->dimensions);
 	mr_topk_init(&order, slot->held, slot->n_held);
 	for (int64_t p = held_out->user_start[user]; p < held_out->user_start[user + 1]; p++)
 	{

@@ -1,6 +1,6 @@
 /*
  * rank_run.h
- *		What rank.c and rank_scan.c share: one run and the users of its block.
+ *		What rank.c, rank_scan.c and rank_scores.c share: one run and the users of its block.
  */
 #ifndef MR_RANK_RUN_H
 #define MR_RANK_RUN_H
@@ -43,6 +43,7 @@ typedef struct RankRun
 	float	   *users;			/* [user_block][dimensions] */
 	float	   *scores;			/* [user_block][item_block] */
 	float	   *norms;			/* [n_items] |v|^2 */
+	float	   *row;			/* [n_items] with a scorer: the current user's scores */
 	MrTopItem  *held;			/* [held_block] */
 	int32_t    *others;			/* [held_block] */
 	float	   *low;			/* [busiest] s(h) - e of one user and item block */
@@ -67,6 +68,10 @@ tick(RankRun *run, int64_t work)
 /* rank.c */
 extern double mr_rank_pair_distance(RankRun *run, int32_t user, int32_t item);
 extern int32_t mr_rank_position(const RankSlot *slot, double d);
+
+/* rank_scores.c */
+extern void mr_rank_fetch_scores(RankRun *run, int32_t user);
+extern void mr_rank_scores(RankRun *run, RankSlot *slot);
 
 /* rank_scan.c */
 extern void mr_rank_all_items(RankRun *run, int32_t n_slots);

@@ -4,6 +4,7 @@
  *
  * rank.c computes, for every (user, held-out item) pair, the item's rank among
  * the user's candidates, by blocked GEMM:  s = 2 u.v - |v|^2  orders as -d^2.
+ * With a scorer the ranks are those of its scores, user by user (rank_scores.c).
  * metrics.c turns ranks into hit_rate, recall, precision, ndcg, map, mrr and
  * top-k lists into coverage, popularity, novelty.
  *
@@ -16,6 +17,17 @@
 
 #include "model/interactions.h"
 #include "model/trainer.h"
+
+/*
+ * Scores in place of distances, for what has no points: larger is better, never
+ * infinite, and what is not a number comes last.
+ */
+typedef struct MrScorer
+{
+	/* scores [n_items] of one user; MR_OK or MR_STOPPED */
+	MrStatus	(*scores) (void *arg, int32_t user, float *scores, MrPoll poll, void *poll_arg);
+	void	   *arg;
+} MrScorer;
 
 /*
  * What to rank.  All matrices share the users' and items' row numbers; a user
@@ -40,6 +52,7 @@ typedef struct MrRankInput
 	int32_t		top_k;			/* lists to keep for coverage ...; 0: none */
 	int32_t		part;			/* only the users of this part of `parts` equal ones: several processes */
 	int32_t		parts;			/* rank at once, into one output; 0: all users */
+	const MrScorer *scorer;		/* NULL: ranked by the points above, else they are not looked at */
 } MrRankInput;
 
 /* The first user of a part. */

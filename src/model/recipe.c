@@ -325,36 +325,6 @@ choose_towers(MrHyper *hyper, uint64_t set, MrPreset preset, const MrInteraction
 	shorten_for_features(hyper, set, x);
 }
 
-/* a0 lambda n_items of ALS: what it should be does not depend on the number of items. */
-#define ALS_BALANCE 3.5
-
-/*
- * ALS: as many dimensions as the metric model, so that the points are of one size; the
- * weight of an unobserved pair so that all pairs of a user together weigh the same
- * against the regularisation, however many items there are.
- */
-static void
-als_recipe(MrHyper *hyper, uint64_t set, const MrInteractions *x)
-{
-	MrHyper		als = {0};
-
-#define TAKE(BIT, field, value) als.field = is_set(set, MR_HYPER_##BIT) ? hyper->field : (value)
-	als.algorithm = MR_ALGORITHM_ALS;
-	als.tower = MR_TOWER_FREE;
-	als.constraint = MR_CONSTRAINT_SPHERE;
-	als.tag_weight = 0;
-	TAKE(DIMENSIONS, dimensions, 64);
-	TAKE(EPOCHS, epochs, 8);
-	TAKE(SEED, seed, 1);
-	TAKE(ALS_SOLVER, als_solver, MR_ALS_CHOLESKY);
-	TAKE(ALS_REGULARIZATION, als_regularization, 0.01);
-	TAKE(ALS_UNOBSERVED_WEIGHT, als_unobserved_weight,
-		 fmin(1, ALS_BALANCE / (fmax(als.als_regularization, 1e-6) * (x->n_items > 0 ? x->n_items : 1))));
-#undef TAKE
-	als.init_deviation = 0.1 / sqrt(als.dimensions - 1);
-	*hyper = als;
-}
-
 /*
  * Choose every hyper-parameter that the user did not give.
  *
@@ -369,9 +339,9 @@ mr_recipe_fill(MrHyper *hyper, uint64_t set, const MrInteractions *x)
 	MrPreset	preset = base_preset(hyper, set);
 	MrHyper		chosen;
 
-	if (is_set(set, MR_HYPER_ALGORITHM) && hyper->algorithm == MR_ALGORITHM_ALS)
+	if (is_set(set, MR_HYPER_ALGORITHM) && hyper->algorithm != MR_ALGORITHM_METRIC)
 	{
-		als_recipe(hyper, set, x);
+		mr_recipe_fill_factors(hyper, set, x);
 		return;
 	}
 	if (preset == MR_PRESET_NONE)
@@ -442,6 +412,8 @@ mr_recipe_conflict(const MrHyper *hyper)
 {
 	bool		softmax = hyper->loss == MR_LOSS_SOFTMAX;
 
+	if (hyper->algorithm != MR_ALGORITHM_METRIC)
+		return mr_recipe_factors_conflict(hyper);
 	if (softmax && (hyper->sampling == MR_SAMPLING_HARDEST || hyper->sampling == MR_SAMPLING_TWO_STAGE))
 		return "the softmax loss samples its negatives by \"full\", \"uniform\" or \"popularity\"";
 	if (!softmax && hyper->sampling == MR_SAMPLING_FULL)
@@ -466,7 +438,5 @@ mr_recipe_conflict(const MrHyper *hyper)
 		return "start \"als\" needs the softmax loss and from 4 to 1024 dimensions";
 	if (hyper->start == MR_START_ALS && hyper->tag_temperature > 0)
 		return "start \"als\" knows nothing of tags";
-	if (hyper->algorithm == MR_ALGORITHM_ALS && hyper->propensity_exponent > 0)
-		return "the inverse propensities weigh the losses of metric learning, and \"als\" has a loss of its own";
 	return NULL;
 }

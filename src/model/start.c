@@ -22,7 +22,8 @@
  * network's are added: a network that starts at random leaves the first points near
  * the given ones and not the same.  A network that is given, too: start_towers.c.
  *
- * A pooled user has no point of its own: `users` is not read then.
+ * A pooled user has no point of its own: `users` is not read then.  ALS needs the items
+ * only; BPR begins at random all the same, because the scale of its scores is not kept.
  */
 #include <math.h>
 #include <string.h>
@@ -132,8 +133,13 @@ start_tags(MrTrainer *t, const MrStart *start, MrPoll poll, void *arg)
 MrStatus
 mr_trainer_set_start(MrTrainer *t, const MrStart *start, MrPoll poll, void *arg)
 {
-	MrStatus	status = mr_trainer_start(t, poll, arg);
+	MrStatus	status;
 
+	if (t->als)
+		return mr_als_set_start(t->als, start, poll, arg);
+	if (t->bpr)
+		return MR_OK;
+	status = mr_trainer_start(t, poll, arg);
 	if (status == MR_OK && start->items)
 		status = start_points(t, &t->items, start->items, start->has_item, poll, arg);
 	if (status == MR_OK && start->items && t->bias)

@@ -5,12 +5,12 @@
  * Stored form, MR_TOWER_BYTES long, integers little-endian:
  *		OFFSET	SIZE	DESCRIPTION
  *		0		4		magic "MRtw"
- *		4		2		format, 1; 2 with tags
+ *		4		2		format, 1; 2 with tags; 3 of ALS
  *		6		1		kind: 0 pooled, 1 free
  *		7		1		flags: 1 item bias, 2 sphere, 4 ball; format 2: 8 tags
  *		8		4		dimensions of a stored point, the bias coordinate counted
  *		12		4		format 1: 0, reserved; format 2: the user's weight in a query for tags,
- *						an IEEE single
+ *						an IEEE single; format 3: the radius, likewise
  * Readers refuse what they do not know, so that a later form is never misread.
  */
 #include <math.h>
@@ -20,6 +20,7 @@
 
 #define TOWER_FORMAT 1
 #define TOWER_FORMAT_TAGS 2
+#define TOWER_FORMAT_ALS 3
 #define TOWER_FLAG_BIAS 1
 #define TOWER_FLAG_SPHERE 2
 #define TOWER_FLAG_BALL 4
@@ -37,50 +38,54 @@ mr_tower_write(const MrTower *tower, uint8_t bytes[MR_TOWER_BYTES])
 
 	memset(bytes, 0, MR_TOWER_BYTES);
 	memcpy(bytes, tower_magic, sizeof(tower_magic));
-	bytes[4] = tower->has_tags ? TOWER_FORMAT_TAGS : TOWER_FORMAT;
+	bytes[4] = tower->has_tags ? TOWER_FORMAT_TAGS : tower->radius > 0 ? TOWER_FORMAT_ALS : TOWER_FORMAT;
 	bytes[6] = tower->kind == MR_TOWER_FREE;
 	bytes[7] = (tower->item_bias ? TOWER_FLAG_BIAS : 0) |
 		(tower->sphere ? TOWER_FLAG_SPHERE : 0) | (tower->ball ? TOWER_FLAG_BALL : 0) | (tower->has_tags ? TOWER_FLAG_TAGS : 0);
 	for (int i = 0; i < 4; i++)
 		bytes[8 + i] = (uint8_t) (dimensions >> (8 * i));
-	if (tower->has_tags)
+	if (bytes[4] != TOWER_FORMAT)
 	{
-		uint32_t	weight;
+		uint32_t	bits;
 
-		memcpy(&weight, &tower->user_weight, sizeof(weight));
+		memcpy(&bits, tower->has_tags ? &tower->user_weight : &tower->radius, sizeof(bits));
 		for (int i = 0; i < 4; i++)
-			bytes[12 + i] = (uint8_t) (weight >> (8 * i));
+			bytes[12 + i] = (uint8_t) (bits >> (8 * i));
 	}
 }
 
-/* Read what format 2 has more; false if it is damaged. */
+/* Read what formats 2 and 3 have more; false if it is damaged. */
 static bool
-read_tags(const uint8_t *bytes, bool *has_tags, float *user_weight)
+read_more(const uint8_t *bytes, MrTower *tower)
 {
-	uint32_t	weight = 0;
+	uint32_t	bits = 0;
+	float		value;
 
 	for (int i = 0; i < 4; i++)
-		weight |= (uint32_t) bytes[12 + i] << (8 * i);
-	*has_tags = bytes[4] == TOWER_FORMAT_TAGS;
-	memcpy(user_weight, &weight, sizeof(weight));
-	if (*has_tags)
-		return (bytes[7] & TOWER_FLAG_TAGS) != 0 && *user_weight >= 0 && *user_weight <= 1;
-	return weight == 0 && (bytes[7] & TOWER_FLAG_TAGS) == 0;
+		bits |= (uint32_t) bytes[12 + i] << (8 * i);
+	memcpy(&value, &bits, sizeof(value));
+	tower->has_tags = bytes[4] == TOWER_FORMAT_TAGS;
+	tower->user_weight = tower->has_tags ? value : 0;
+	tower->radius = bytes[4] == TOWER_FORMAT_ALS ? value : 0;
+	if (tower->has_tags != ((bytes[7] & TOWER_FLAG_TAGS) != 0))
+		return false;
+	if (tower->has_tags)
+		return value >= 0 && value <= 1;
+	return bytes[4] == TOWER_FORMAT_ALS ? value > 0 && isfinite(value) : bits == 0;
 }
 
 /* Read the stored form; false, and *tower untouched, if it is not one. */
 bool
 mr_tower_read(MrTower *tower, const uint8_t *bytes, size_t n)
 {
+	MrTower		read = {0};
 	uint32_t	dimensions = 0;
 	bool		bias;
-	bool		has_tags;
-	float		user_weight;
 
 	if (n != MR_TOWER_BYTES || memcmp(bytes, tower_magic, sizeof(tower_magic)) != 0)
 		return false;
-	if ((bytes[4] != TOWER_FORMAT && bytes[4] != TOWER_FORMAT_TAGS) || bytes[5] != 0 || bytes[6] > 1 ||
-		(bytes[7] & ~(TOWER_FLAGS_KNOWN | TOWER_FLAG_TAGS)) != 0 || !read_tags(bytes, &has_tags, &user_weight))
+	if (bytes[4] < TOWER_FORMAT || bytes[4] > TOWER_FORMAT_ALS || bytes[5] != 0 || bytes[6] > 1 ||
+		(bytes[7] & ~(TOWER_FLAGS_KNOWN | TOWER_FLAG_TAGS)) != 0 || !read_more(bytes, &read))
 		return false;
 	if ((bytes[7] & TOWER_FLAG_SPHERE) && (bytes[7] & TOWER_FLAG_BALL))
 		return false;
@@ -89,13 +94,12 @@ mr_tower_read(MrTower *tower, const uint8_t *bytes, size_t n)
 	bias = (bytes[7] & TOWER_FLAG_BIAS) != 0;
 	if (dimensions < (bias ? 2 : 1) || dimensions > TOWER_MAX_DIMENSIONS)
 		return false;
-	tower->kind = bytes[6] ? MR_TOWER_FREE : MR_TOWER_POOLED;
-	tower->item_bias = bias;
-	tower->sphere = (bytes[7] & TOWER_FLAG_SPHERE) != 0;
-	tower->ball = (bytes[7] & TOWER_FLAG_BALL) != 0;
-	tower->dimensions = (int32_t) dimensions;
-	tower->has_tags = has_tags;
-	tower->user_weight = user_weight;
+	read.kind = bytes[6] ? MR_TOWER_FREE : MR_TOWER_POOLED;
+	read.item_bias = bias;
+	read.sphere = (bytes[7] & TOWER_FLAG_SPHERE) != 0;
+	read.ball = (bytes[7] & TOWER_FLAG_BALL) != 0;
+	read.dimensions = (int32_t) dimensions;
+	*tower = read;
 	return true;
 }
 

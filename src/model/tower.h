@@ -12,6 +12,10 @@
  *
  * Pooled tower:  u = normalise(SUM over the liked items of x), 0 if there is none.
  *
+ * Factorisations, whose scores are dot products, have points of this form, too: see
+ * dot_points.h.  The last coordinate is then the extra one, and counts as the bias here:
+ * users have 0 there, and pools leave it out.
+ *
  * With tags, a tag's point is like an item's, with its own bias, and what a user
  * may call an item are the tags nearest to  w u + (1 - w) x,  brought back to the
  * sphere if the points lie on one, its last coordinate 0 if there is a bias.
@@ -33,11 +37,12 @@ typedef struct MrTower
 {
 	MrTowerKind kind;
 	bool		item_bias;		/* the last coordinate is the bias */
-	bool		sphere;			/* points lie on the unit sphere (without the bias) */
+	bool		sphere;			/* points lie on the unit sphere (without the bias; of factorisations: with it) */
 	bool		ball;			/* points lie in the unit ball */
 	int32_t		dimensions;
 	bool		has_tags;
 	float		user_weight;	/* w, 0 to 1; with tags */
+	float		radius;			/* of ALS: the length that items' lengths were divided by; else 0 */
 } MrTower;
 
 /* Bytes of a tower in the version's storage; little-endian, see tower.c. */

@@ -51,6 +51,11 @@ set_sizes(MrTrainer *t, const MrHyper *hyper, const MrInteractions *x, const MrP
 	memset(t, 0, sizeof(*t));
 	t->hyper = *hyper;
 	t->x = x;
+	if (hyper->algorithm != MR_ALGORITHM_METRIC)
+	{
+		t->factors_bytes = hyper->algorithm == MR_ALGORITHM_ALS ? mr_als_bytes(hyper, x) : mr_bpr_bytes(hyper, x);
+		return;
+	}
 	t->tags.posts = posts;
 	if (posts == NULL)
 		t->hyper.tag_weight = 0;
@@ -109,6 +114,11 @@ lay_out(MrTrainer *t, MrArena *shared, MrArena *own)
 	int			user_flags = softmax ? (tags ? MR_POINTS_GRADIENT | MR_POINTS_SPARSE : 0) : hinge_flags;
 	MrHyper		hyper;
 
+	if (t->hyper.algorithm != MR_ALGORITHM_METRIC)
+	{
+		t->factors = mr_arena_take(own, t->factors_bytes, 1);
+		return;
+	}
 	if (shared->members > 1)
 		t->board = mr_arena_take(shared, 1, sizeof(MrTeamBoard));
 	mr_side_tower_layout(&t->item_tower, own, &t->hyper, t->hyper.item_combination, t->x->item_features,
@@ -248,7 +258,8 @@ check_start(const MrInteractions *x)
  * Returns NULL with *status
  *		MR_OUT_OF_MEMORY	bytes is less than mr_trainer_bytes()
  *		MR_NO_NEGATIVE		no interaction, or every user likes every item
- *		MR_NO_BLAS			matrix products are not available: ask mr_gemm_load() why
+ *		MR_NO_BLAS			matrix products are not available: ask mr_gemm_load() why, for
+ *							ALS mr_lapack_load()
  */
 MrTrainer *
 mr_trainer_init(void *memory, size_t bytes, const MrHyper *hyper,
@@ -269,13 +280,19 @@ mr_trainer_init(void *memory, size_t bytes, const MrHyper *hyper,
 	t = mr_arena_take(&arena, 1, sizeof(MrTrainer));
 	set_sizes(t, hyper, x, posts);
 	lay_out(t, &arena, &arena);
-	return t;
+	if (t->hyper.algorithm == MR_ALGORITHM_ALS)
+		t->als = mr_als_init(t->factors, t->factors_bytes, hyper, x, status);
+	else if (t->hyper.algorithm == MR_ALGORITHM_BPR)
+		t->bpr = mr_bpr_init(t->factors, t->factors_bytes, hyper, x, status);
+	return *status == MR_OK ? t : NULL;
 }
 
 /* Why this can only be trained alone, in words; NULL: a team can do it. */
 const char *
 mr_trainer_alone(const MrHyper *hyper, const MrInteractions *x)
 {
+	if (hyper->algorithm != MR_ALGORITHM_METRIC)
+		return "factorisations are trained by one process";
 	if ((x->user_features && hyper->user_combination != MR_COMBINE_ID) ||
 		(x->item_features && hyper->item_combination != MR_COMBINE_ID))
 		return "the networks of features are trained by one process";
@@ -422,6 +439,10 @@ mr_trainer_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result)
 {
 	MrStatus	status;
 
+	if (t->als)
+		return mr_als_sweep(t->als, poll, arg, result);
+	if (t->bpr)
+		return mr_bpr_epoch(t->bpr, poll, arg, result);
 	memset(result, 0, sizeof(*result));
 	status = mr_trainer_start(t, poll, arg);
 	if (status != MR_OK)
@@ -445,6 +466,16 @@ mr_trainer_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result)
 void
 mr_trainer_describe(const MrTrainer *t, MrTower *tower)
 {
+	if (t->als)
+	{
+		mr_als_describe(t->als, tower);
+		return;
+	}
+	if (t->bpr)
+	{
+		mr_bpr_describe(t->bpr, tower);
+		return;
+	}
 	memset(tower, 0, sizeof(*tower));
 	tower->kind = t->hyper.tower;
 	tower->item_bias = t->bias != NULL;

@@ -15,6 +15,9 @@
  *			status = mr_trainer_epoch(t, poll, arg, &result)
  *		mr_trainer_export(t, users, items), mr_trainer_export_tags(t, tags)
  *
+ * The factorisations, hyper.algorithm ALS and BPR, are driven by the same functions and
+ * leave points of the same form; they know neither features nor tags.
+ *
  * With one seed, two runs on one machine give the same points bit for bit.
  *
  * With a team (team.h) each member has a trainer over the same shared memory.  The
@@ -90,8 +93,9 @@ typedef enum MrActivation
 /* What kind of model is trained. */
 typedef enum MrAlgorithm
 {
-	MR_ALGORITHM_METRIC,		/* the trainer below */
-	MR_ALGORITHM_ALS			/* implicit alternating least squares: als.h */
+	MR_ALGORITHM_METRIC,		/* metric learning */
+	MR_ALGORITHM_ALS,			/* implicit alternating least squares: als.h */
+	MR_ALGORITHM_BPR			/* Bayesian personalised ranking: bpr.h */
 } MrAlgorithm;
 
 /* Where the points of the softmax begin. */
@@ -214,6 +218,7 @@ typedef struct MrStart
 	const float *items;			/* [n_items][dimensions], or NULL */
 	const uint8_t *has_user;	/* [n_users], 0 = this row begins at random; NULL: all have a start */
 	const uint8_t *has_item;	/* [n_items] */
+	float		radius;			/* of the tower that goes with the points; ALS only */
 	float		new_item;		/* mr_trainer_new_item_bias() of the training that made the points; 0: not known */
 	const float *tags;			/* [n_tags][dimensions], or NULL */
 	const uint8_t *has_tag;		/* [n_tags] */
@@ -248,6 +253,10 @@ extern MrStatus mr_trainer_set_start(MrTrainer *t, const MrStart *start, MrPoll 
 /* start_towers.c */
 extern MrStatus mr_start_users(const MrInteractions *x, int32_t dimensions, bool item_bias, const float *items,
 							   const uint8_t *has_item, float *users, uint8_t *has_user, MrPoll poll, void *arg);
+
+/* recipe_factors.c */
+extern void mr_recipe_fill_factors(MrHyper *hyper, uint64_t set, const MrInteractions *x);
+extern const char *mr_recipe_factors_conflict(const MrHyper *hyper);
 
 /* recipe_tags.c */
 extern void mr_recipe_fill_tags(MrHyper *hyper, uint64_t set, const MrInteractions *x, const MrPosts *posts);

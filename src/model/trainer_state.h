@@ -20,6 +20,8 @@
 
 #include "math/rowmath.h"
 #include "math/topk.h"
+#include "model/als.h"
+#include "model/bpr.h"
 #include "model/embedder.h"
 #include "model/points.h"
 #include "model/team.h"
@@ -204,6 +206,12 @@ struct MrTrainer
 	MrSoftmax	softmax;
 	MrHinge		hinge;
 	MrTags		tags;
+
+	/* a factorisation: one of these is all there is */
+	void	   *factors;		/* [factors_bytes] its memory */
+	size_t		factors_bytes;
+	MrAls	   *als;
+	MrBpr	   *bpr;
 };
 
 static inline bool

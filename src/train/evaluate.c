@@ -119,8 +119,8 @@ source_of(const MrModel *model, Oid relation, bool positives)
 	return source;
 }
 
-static MrMappedPairs *
-load_pairs(MrEvaluation *evaluation, Oid relation, bool positives)
+MrMappedPairs *
+mr_evaluate_load_pairs(MrEvaluation *evaluation, Oid relation, bool positives)
 {
 	MemoryContext context = evaluation->run->context;
 	MrDatasetSource source = source_of(evaluation->run->model, relation, positives);
@@ -167,11 +167,11 @@ prepare_test(MrEvaluation *evaluation, Oid test)
 	evaluation->item_counts = items.interactions;
 	evaluation->n_training_users = mr_idmap_size(users.ids);
 
-	held_out = load_pairs(evaluation, test, true);
+	held_out = mr_evaluate_load_pairs(evaluation, test, true);
 	evaluation->in.held_out = &held_out->pairs;
 	evaluation->in.unknown_items = held_out->unknown_items;
 	evaluation->unknown_users = held_out->unknown_users;
-	evaluation->in.excluded = &load_pairs(evaluation, model->interactions, false)->pairs;
+	evaluation->in.excluded = &mr_evaluate_load_pairs(evaluation, model->interactions, false)->pairs;
 	if (mr_evaluate_has_tags(model, test))
 	{
 		MrDatasetSource held = source_of(model, test, true);
@@ -189,10 +189,10 @@ read_restrictions(MrEvaluation *evaluation, Oid candidates, Oid exclude)
 	MrMappedPairs *pairs;
 
 	if (OidIsValid(candidates))
-		evaluation->in.candidates = &load_pairs(evaluation, candidates, false)->pairs;
+		evaluation->in.candidates = &mr_evaluate_load_pairs(evaluation, candidates, false)->pairs;
 	if (!OidIsValid(exclude))
 		return;
-	pairs = load_pairs(evaluation, exclude, false);
+	pairs = mr_evaluate_load_pairs(evaluation, exclude, false);
 	if (evaluation->in.excluded_more)
 		mr_evaluate_add_pairs(evaluation, &pairs->pairs);
 	else
@@ -237,9 +237,9 @@ count_evaluated(MrEvaluation *evaluation)
 				 errdetail("Their held-out items are ranked against nothing and count as found.")));
 }
 
-/* Ranks and lists, in run->context. */
-static void
-rank(MrEvaluation *evaluation, MrRankOutput *out)
+/* Ranks and lists, allocated in `context`, which is run->context or below it. */
+void
+mr_evaluate_rank(MrEvaluation *evaluation, MemoryContext context, MrRankOutput *out)
 {
 	MrRun	   *run = evaluation->run;
 	const MrInteractions *held = evaluation->in.held_out;
@@ -254,9 +254,9 @@ rank(MrEvaluation *evaluation, MrRankOutput *out)
 	mr_evaluate_check_memory(run->context,
 							 add_size(add_size(bytes, mr_metrics_bytes(&evaluation->in)),
 									  add_size(lists, ranks)));
-	memory = MemoryContextAllocHuge(run->context, bytes);
-	out->ranks = MemoryContextAllocHuge(run->context, ranks);
-	out->top = MemoryContextAllocHuge(run->context, Max(lists, 1));
+	memory = MemoryContextAllocHuge(context, bytes);
+	out->ranks = MemoryContextAllocHuge(context, ranks);
+	out->top = MemoryContextAllocHuge(context, Max(lists, 1));
 	mr_run_check_status(run, mr_rank(&evaluation->in, memory, bytes, mr_run_poll, run, out));
 	pfree(memory);
 }
@@ -265,67 +265,74 @@ rank(MrEvaluation *evaluation, MrRankOutput *out)
 
 /* A row; k = 0 and a value that is not a number become nulls. */
 static void
-put_row(ReturnSetInfo *rsinfo, const char *metric, int32 k, double value)
+put_row(const MrMetricRows *rows, const char *metric, int32 k, double value)
 {
-	Datum		values[3];
-	bool		nulls[3] = {false, k == 0, isnan(value)};
+	Datum		values[4];
+	bool		nulls[4] = {false, false, k == 0, isnan(value)};
+	int			first = rows->recommender ? 0 : 1;
 
-	values[0] = CStringGetTextDatum(metric);
-	values[1] = Int32GetDatum(k);
-	values[2] = Float8GetDatum(value);
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	if (rows->recommender)
+		values[0] = CStringGetTextDatum(rows->recommender);
+	values[1] = CStringGetTextDatum(metric);
+	values[2] = Int32GetDatum(k);
+	values[3] = Float8GetDatum(value);
+	tuplestore_putvalues(rows->rsinfo->setResult, rows->rsinfo->setDesc, values + first, nulls + first);
 }
 
 static void
-put_metrics(ReturnSetInfo *rsinfo, const MrMetrics *m)
+put_metrics(const MrMetricRows *rows, const MrMetrics *m)
 {
-	put_row(rsinfo, "hit_rate", m->k, m->hit_rate);
-	put_row(rsinfo, "recall", m->k, m->recall);
-	put_row(rsinfo, "precision", m->k, m->precision);
-	put_row(rsinfo, "ndcg", m->k, m->ndcg);
-	put_row(rsinfo, "map", m->k, m->map);
-	put_row(rsinfo, "mrr", m->k, m->mrr);
-	put_row(rsinfo, "coverage", m->k, m->coverage);
-	put_row(rsinfo, "popularity", m->k, m->popularity);
-	put_row(rsinfo, "novelty", m->k, m->novelty);
+	put_row(rows, "hit_rate", m->k, m->hit_rate);
+	put_row(rows, "recall", m->k, m->recall);
+	put_row(rows, "precision", m->k, m->precision);
+	put_row(rows, "ndcg", m->k, m->ndcg);
+	put_row(rows, "map", m->k, m->map);
+	put_row(rows, "mrr", m->k, m->mrr);
+	put_row(rows, "coverage", m->k, m->coverage);
+	put_row(rows, "popularity", m->k, m->popularity);
+	put_row(rows, "novelty", m->k, m->novelty);
 }
 
 /* Beside the means of precision and recall, the harmonic mean of the two. */
 static void
-put_tag_metrics(ReturnSetInfo *rsinfo, const MrMetrics *m)
+put_tag_metrics(const MrMetricRows *rows, const MrMetrics *m)
 {
 	double		sum = m->precision + m->recall;
 
-	put_row(rsinfo, "tag_hit_rate", m->k, m->hit_rate);
-	put_row(rsinfo, "tag_recall", m->k, m->recall);
-	put_row(rsinfo, "tag_precision", m->k, m->precision);
-	put_row(rsinfo, "tag_f1", m->k, sum > 0 ? 2 * m->precision * m->recall / sum : sum);
-	put_row(rsinfo, "tag_ndcg", m->k, m->ndcg);
-	put_row(rsinfo, "tag_mrr", m->k, m->mrr);
+	put_row(rows, "tag_hit_rate", m->k, m->hit_rate);
+	put_row(rows, "tag_recall", m->k, m->recall);
+	put_row(rows, "tag_precision", m->k, m->precision);
+	put_row(rows, "tag_f1", m->k, sum > 0 ? 2 * m->precision * m->recall / sum : sum);
+	put_row(rows, "tag_ndcg", m->k, m->ndcg);
+	put_row(rows, "tag_mrr", m->k, m->mrr);
 }
 
 /* The tags' rows, if there are any. */
 static void
-put_tags(ReturnSetInfo *rsinfo, MrEvaluation *evaluation, const int32 *k, int n_k)
+put_tags(const MrMetricRows *rows, MrEvaluation *evaluation, const int32 *k, int n_k)
 {
 	MrMetrics  *metrics = palloc(sizeof(MrMetrics) * n_k);
 
 	if (!mr_evaluate_tags(evaluation, k, n_k, metrics))
 		return;
 	for (int i = 0; i < n_k; i++)
-		put_tag_metrics(rsinfo, &metrics[i]);
-	put_row(rsinfo, "posts", 0, (double) evaluation->tags.posts);
-	put_row(rsinfo, "unknown_posts", 0, (double) evaluation->tags.unknown_posts);
-	put_row(rsinfo, "unknown_tags", 0, (double) evaluation->tags.unknown_tags);
+		put_tag_metrics(rows, &metrics[i]);
+	put_row(rows, "posts", 0, (double) evaluation->tags.posts);
+	put_row(rows, "unknown_posts", 0, (double) evaluation->tags.unknown_posts);
+	put_row(rows, "unknown_tags", 0, (double) evaluation->tags.unknown_tags);
 }
 
-static void
-put_all(ReturnSetInfo *rsinfo, MrEvaluation *evaluation, const MrRankOutput *ranked, const int32 *k, int n_k)
+/*
+ * The rows of one recommender.  Scratch comes from `context`, which is run->context or
+ * below it.
+ */
+void
+mr_evaluate_put(const MrMetricRows *rows, MrEvaluation *evaluation, MemoryContext context,
+				const MrRankOutput *ranked, const int32 *k, int n_k)
 {
 	MrMetricsInput counts = {evaluation->item_counts, evaluation->n_training_users, evaluation->unknown_users,
 	mr_run_poll, evaluation->run};
-	void	   *scratch = MemoryContextAllocHuge(evaluation->run->context,
-												 Max(mr_metrics_bytes(&evaluation->in), 1));
+	void	   *scratch = MemoryContextAllocHuge(context, Max(mr_metrics_bytes(&evaluation->in), 1));
 
 	for (int i = 0; i < n_k; i++)
 	{
@@ -333,11 +340,17 @@ put_all(ReturnSetInfo *rsinfo, MrEvaluation *evaluation, const MrRankOutput *ran
 
 		mr_run_check_status(evaluation->run,
 							mr_metrics(&evaluation->in, ranked, &counts, k[i], scratch, &metrics));
-		put_metrics(rsinfo, &metrics);
+		put_metrics(rows, &metrics);
 	}
-	put_row(rsinfo, "users", 0, (double) evaluation->evaluated);
-	put_row(rsinfo, "unknown_users", 0, (double) evaluation->unknown_users);
-	put_row(rsinfo, "unknown_items", 0, (double) evaluation->unknown_items);
+}
+
+/* What the means are over. */
+static void
+put_counts(const MrMetricRows *rows, const MrEvaluation *evaluation)
+{
+	put_row(rows, "users", 0, (double) evaluation->evaluated);
+	put_row(rows, "unknown_users", 0, (double) evaluation->unknown_users);
+	put_row(rows, "unknown_items", 0, (double) evaluation->unknown_items);
 }
 
 /* ---- the function ---- */
@@ -360,6 +373,34 @@ begin(const char *name)
 }
 
 /*
+ * Everything up to the ranking, from the arguments name, test, k, candidates, exclude
+ * that a function begins with; *k with n_k values.  Leaves evaluation->run->context to be
+ * deleted.
+ */
+void
+mr_evaluate_begin(FunctionCallInfo fcinfo, MrEvaluation *evaluation, int32 **k, int *n_k)
+{
+	if (PG_ARGISNULL(2))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", "k")));
+	*k = read_k(PG_GETARG_ARRAYTYPE_P(2), n_k);
+	evaluation->run = begin(mr_name_argument(fcinfo, 0));
+	for (int i = 0; i < *n_k; i++)
+		evaluation->in.top_k = Max(evaluation->in.top_k, (*k)[i]);
+
+	SPI_connect();
+	if (PG_ARGISNULL(1))
+		mr_evaluate_prepare_holdout(evaluation);
+	else
+		prepare_test(evaluation, PG_GETARG_OID(1));
+	read_restrictions(evaluation, PG_ARGISNULL(3) ? InvalidOid : PG_GETARG_OID(3),
+					  PG_ARGISNULL(4) ? InvalidOid : PG_GETARG_OID(4));
+	SPI_finish();
+	count_evaluated(evaluation);
+}
+
+/*
  * metricrec.evaluate(name, test, k, candidates, exclude)
  *	-> rows (metric, k, value)
  *
@@ -374,35 +415,18 @@ begin(const char *name)
 Datum
 mr_evaluate(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	MrMetricRows rows = {(ReturnSetInfo *) fcinfo->resultinfo, NULL};
 	MrEvaluation evaluation = {0};
 	MrRankOutput ranked = {0};
 	int32	   *k;
 	int			n_k;
 
 	InitMaterializedSRF(fcinfo, 0);
-	if (PG_ARGISNULL(2))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"%s\" must not be null", "k")));
-	k = read_k(PG_GETARG_ARRAYTYPE_P(2), &n_k);
-	evaluation.run = begin(mr_name_argument(fcinfo, 0));
-	for (int i = 0; i < n_k; i++)
-		evaluation.in.top_k = Max(evaluation.in.top_k, k[i]);
-
-	SPI_connect();
-	if (PG_ARGISNULL(1))
-		mr_evaluate_prepare_holdout(&evaluation);
-	else
-		prepare_test(&evaluation, PG_GETARG_OID(1));
-	read_restrictions(&evaluation, PG_ARGISNULL(3) ? InvalidOid : PG_GETARG_OID(3),
-					  PG_ARGISNULL(4) ? InvalidOid : PG_GETARG_OID(4));
-	SPI_finish();
-
-	count_evaluated(&evaluation);
-	rank(&evaluation, &ranked);
-	put_all(rsinfo, &evaluation, &ranked, k, n_k);
-	put_tags(rsinfo, &evaluation, k, n_k);
+	mr_evaluate_begin(fcinfo, &evaluation, &k, &n_k);
+	mr_evaluate_rank(&evaluation, evaluation.run->context, &ranked);
+	mr_evaluate_put(&rows, &evaluation, evaluation.run->context, &ranked, k, n_k);
+	put_counts(&rows, &evaluation);
+	put_tags(&rows, &evaluation, k, n_k);
 	MemoryContextDelete(evaluation.run->context);
 	return (Datum) 0;
 }

@@ -6,9 +6,12 @@
  *	evaluate_points.c	the active version's points as matrices
  *	evaluate_holdout.c	held-out pairs where there is no test relation
  *	evaluate_tags.c		held-out posts and the ranks of their tags
+ *	evaluate_compare.c	other recommenders on the same pairs
  */
 #ifndef MR_EVALUATE_H
 #define MR_EVALUATE_H
+
+#include "nodes/execnodes.h"
 
 #include "train/train.h"
 
@@ -49,8 +52,20 @@ typedef struct MrPointTable
 	int64	   *interactions;	/* [rows] positives of the training */
 } MrPointTable;
 
+/* Where rows of metrics go; recommender NULL: no column for it. */
+typedef struct MrMetricRows
+{
+	ReturnSetInfo *rsinfo;
+	const char *recommender;
+} MrMetricRows;
+
 /* evaluate.c */
 extern void mr_evaluate_check_memory(MemoryContext context, Size more);
+extern MrMappedPairs *mr_evaluate_load_pairs(MrEvaluation *evaluation, Oid relation, bool positives);
+extern void mr_evaluate_begin(FunctionCallInfo fcinfo, MrEvaluation *evaluation, int32 **k, int *n_k);
+extern void mr_evaluate_rank(MrEvaluation *evaluation, MemoryContext context, MrRankOutput *out);
+extern void mr_evaluate_put(const MrMetricRows *rows, MrEvaluation *evaluation, MemoryContext context,
+							const MrRankOutput *ranked, const int32 *k, int n_k);
 
 /* evaluate_points.c */
 extern void mr_points_read(const MrModel *model, MrSide side, MemoryContext context, MrPointTable *table);

@@ -58,7 +58,8 @@ settle_options(MrRun *run)
 	int32		version = mr_version_active(run->model);
 
 	mr_recipe_fill_tags(&recipe, options->set, &run->data->positives, run->data->posts);
-	if (version != 0 && recipe.loss == MR_LOSS_SOFTMAX && !mr_option_is_set(options, MR_HYPER_TOWER))
+	if (version != 0 && recipe.algorithm == MR_ALGORITHM_METRIC && recipe.loss == MR_LOSS_SOFTMAX &&
+		!mr_option_is_set(options, MR_HYPER_TOWER))
 	{
 		options->hyper.tower = mr_version_served(run->model)->tower.kind;
 		options->set |= UINT64CONST(1) << MR_HYPER_TOWER;

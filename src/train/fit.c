@@ -501,8 +501,8 @@ mr_fit_recipe(MrRun *run)
 	mr_recipe_fill_tags(&run->hyper, run->options.set, &run->data->positives, run->data->posts);
 	check_conflict(run);
 	shorten(run, &run->hyper);
-	return run->hyper.loss == MR_LOSS_SOFTMAX && !mr_option_is_set(&run->options, MR_HYPER_TOWER) &&
-		run->options.validation_fraction != 0 && run->data->posts == NULL;
+	return run->hyper.algorithm == MR_ALGORITHM_METRIC && run->hyper.loss == MR_LOSS_SOFTMAX &&
+		!mr_option_is_set(&run->options, MR_HYPER_TOWER) && run->options.validation_fraction != 0 && run->data->posts == NULL;
 }
 
 /* See train.h: fills everything of the run from hyper to validation. */

@@ -375,6 +375,7 @@ mr_create_model(PG_FUNCTION_ARGS)
 	model.item_features = PG_ARGISNULL(ARG_ITEM_FEATURES) ? InvalidOid : PG_GETARG_OID(ARG_ITEM_FEATURES);
 	model.options = mr_options_from_arguments(fcinfo, ARG_HYPER, NULL, NULL);
 	mr_check_column_options(source.tag_column, source.time_column, model.options);
+	mr_options_check_inputs(model.options, source.tag_column, OidIsValid(model.user_features) || OidIsValid(model.item_features));
 
 	check_features(&model, &source);
 	path = fetch_search_path(false);
@@ -466,6 +467,7 @@ mr_alter_model(PG_FUNCTION_ARGS)
 	options = mr_options_from_arguments(fcinfo, 2, model->options,
 										PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1));
 	mr_check_column_options(model->tag_column, model->time_column, options);
+	mr_options_check_inputs(options, model->tag_column, OidIsValid(model->user_features) || OidIsValid(model->item_features));
 	mr_model_set_options(model, options);
 
 	values[0] = DirectFunctionCall1(namein, CStringGetDatum(model->name));

@@ -21,6 +21,7 @@
 #include "train/options_internal.h"
 #include "util/compat.h"
 
+static const char *const algorithm_words[] = {"metric", "als", "bpr", NULL};
 static const char *const preset_words[] = {"none", "cml_paper", "cml_released", "two_stage", "triplet", "dual_tower", NULL};
 static const char *const loss_words[] = {"softmax", "cml", "triplet", NULL};
 static const char *const sampling_words[] = {"full", "uniform", "popularity", "hardest", "two_stage", NULL};
@@ -30,6 +31,7 @@ static const char *const constraint_words[] = {"sphere", "ball", "none", NULL};
 static const char *const combination_words[] = {"id", "features", "sum", "both", "prior", NULL};
 static const char *const activation_words[] = {"relu", "tanh", "gelu", NULL};
 static const char *const optimizer_words[] = {"adam", "adagrad", "sgd", NULL};
+static const char *const als_solver_words[] = {"cholesky", "cg", NULL};
 
 #define HYPER(member) (offsetof(MrOptions, hyper) + offsetof(MrHyper, member))
 
@@ -37,6 +39,7 @@ static const char *const optimizer_words[] = {"adam", "adagrad", "sgd", NULL};
 static const MrOptionDef option_defs[] =
 {
 	{"dimensions", OPTION_INT, MR_HYPER_DIMENSIONS, HYPER(dimensions), 2, MR_MAX_DIMENSIONS},
+	{"algorithm", OPTION_WORD, MR_HYPER_ALGORITHM, HYPER(algorithm), 0, 0, algorithm_words},
 	{"preset", OPTION_WORD, -1, HYPER(preset), 0, 0, preset_words},
 	{"loss", OPTION_WORD, MR_HYPER_LOSS, HYPER(loss), 0, 0, loss_words},
 	{"user_tower", OPTION_WORD, MR_HYPER_TOWER, HYPER(tower), 0, 0, tower_words},
@@ -73,6 +76,9 @@ static const MrOptionDef option_defs[] =
 	{"max_vocabulary", OPTION_INT, -1, offsetof(MrOptions, max_vocabulary), 1, MR_MAX_VOCABULARY},
 	{"tag_weight", OPTION_FLOAT, MR_HYPER_TAG_WEIGHT, HYPER(tag_weight), 0, 1},
 	{"tag_temperature", OPTION_FLOAT, MR_HYPER_TAG_TEMPERATURE, HYPER(tag_temperature), 0.001, 1000},
+	{"als_unobserved_weight", OPTION_FLOAT, MR_HYPER_ALS_UNOBSERVED_WEIGHT, HYPER(als_unobserved_weight), 1e-9, 1e6},
+	{"als_regularization", OPTION_FLOAT, MR_HYPER_ALS_REGULARIZATION, HYPER(als_regularization), 1e-9, 1e6},
+	{"als_solver", OPTION_WORD, MR_HYPER_ALS_SOLVER, HYPER(als_solver), 0, 0, als_solver_words},
 	{"seed", OPTION_SEED, MR_HYPER_SEED, HYPER(seed)},
 	{"num_workers", OPTION_INT, -1, offsetof(MrOptions, num_workers), 0, 63},
 	{"validation_fraction", OPTION_FLOAT, -1, offsetof(MrOptions, validation_fraction), 0, 1},
@@ -205,6 +211,13 @@ mr_option_find(const char *name)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("there is no hyper-parameter \"%s\"", name)));
+}
+
+/* Row i of the table; NULL behind the last. */
+const MrOptionDef *
+mr_option_row(int i)
+{
+	return i < lengthof(option_defs) ? &option_defs[i] : NULL;
 }
 
 /* Its place in the table. */
@@ -385,6 +398,8 @@ check_combination(const MrOptions *options, const MrHyper *hyper)
 {
 	bool		softmax = hyper->loss == MR_LOSS_SOFTMAX;
 
+	if (hyper->algorithm != MR_ALGORITHM_METRIC)
+		return;
 	if (hyper->preset != MR_PRESET_NONE && mr_option_is_set(options, MR_HYPER_LOSS) && hyper->loss != loss_of_preset(hyper->preset))
 		contradiction(psprintf("preset \"%s\"", preset_words[hyper->preset]),
 					  psprintf("loss \"%s\"", loss_words[hyper->loss]),
@@ -457,6 +472,7 @@ mr_options_read(Jsonb *stored, MrOptions *options)
 		if (text)
 			set_option(options, &option_defs[i], text);
 	}
+	mr_options_check_algorithm(stored, options);
 	checked = options->hyper;
 	checked.loss = mr_options_loss(options);
 	check_combination(options, &checked);
@@ -544,7 +560,7 @@ option_to_json(const MrOptionDef *def, const MrOptions *options)
 	pg_unreachable();
 }
 
-/* Everything a training used, chosen or given. */
+/* Everything a training used, chosen or given, as far as its algorithm knows it. */
 Jsonb *
 mr_options_describe(const MrHyper *hyper, const MrOptions *options)
 {
@@ -555,7 +571,8 @@ mr_options_describe(const MrHyper *hyper, const MrOptions *options)
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '{');
 	for (int i = 0; i < lengthof(option_defs); i++)
-		append_member(&json, option_defs[i].name, option_to_json(&option_defs[i], &used));
+		if (mr_option_belongs(&option_defs[i], hyper->algorithm))
+			append_member(&json, option_defs[i].name, option_to_json(&option_defs[i], &used));
 	appendStringInfoChar(&json, '}');
 	return mr_jsonb_of(json.data);
 }

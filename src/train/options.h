@@ -56,6 +56,9 @@ extern char *mr_names_describe(const MrNames *names);
 extern bool mr_option_range(const char *name, double *min, double *max, bool *whole);
 extern char *mr_option_value(const char *name, const JsonbValue *value);
 
+/* options_algorithm.c */
+extern void mr_options_check_inputs(Jsonb *stored, const char *tag_column, bool has_features);
+
 /* options.c */
 extern int	mr_option_number(const char *name);
 extern Jsonb *mr_options_with(Jsonb *before, int n, const char *const *names, const char *const *values);

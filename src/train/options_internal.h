@@ -32,8 +32,13 @@ typedef struct MrOptionDef
 	const char *const *words;	/* NULL-terminated */
 } MrOptionDef;
 
+/* options_algorithm.c */
+extern bool mr_option_belongs(const MrOptionDef *def, MrAlgorithm algorithm);
+extern void mr_options_check_algorithm(Jsonb *stored, const MrOptions *options);
+
 /* options.c */
 extern const MrOptionDef *mr_option_find(const char *name);
+extern const MrOptionDef *mr_option_row(int i);
 extern char *mr_option_argument(const MrOptionDef *def, Datum value);
 
 #endif							/* MR_OPTIONS_INTERNAL_H */

@@ -275,7 +275,7 @@ record_fold_in(MrRun *run)
 			CHECK_FOR_INTERRUPTS();
 		counts[x->items[p]]++;
 	}
-	size = mr_fold_in_write(&run->hyper, counts, x->n_items, run->items, x->n_users, run->users, bytes,
+	size = mr_fold_in_write(&run->hyper, run->tower.radius, counts, x->n_items, run->items, x->n_users, run->users, bytes,
 							mr_run_poll, run);
 	if (size == 0)
 		mr_run_check_status(run, MR_STOPPED);
@@ -307,7 +307,8 @@ record_version(MrRun *run, const Oid *tables)
 	mr_version_record(run->model, &record);
 	mr_tower_write(&run->tower, bytes);
 	mr_component_write(run->model->id, run->version, MR_COMPONENT_TOWER, bytes, sizeof(bytes));
-	record_fold_in(run);
+	if (mr_fold_in_bytes(&run->hyper, x->n_items) > 0)
+		record_fold_in(run);
 	for (int side = 0; side < 2; side++)
 		if (run->output[side].tower)
 			record_side(run, side);

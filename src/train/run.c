@@ -15,7 +15,7 @@
 #include "utils/memutils.h"
 #include "utils/portal.h"
 
-#include "math/gemm.h"
+#include "math/lapack.h"
 #include "train/fit_internal.h"
 #include "train/warm.h"
 #include "util/compat.h"
@@ -109,6 +109,7 @@ mr_run_check_status(MrRun *run, MrStatus status)
 					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 					 errmsg("training of model \"%s\" diverged", run->model->name),
 					 errdetail("The loss is not finite any more."),
+					 run->hyper.algorithm == MR_ALGORITHM_ALS ? errhint("Raise als_regularization.") :
 					 errhint("Lower learning_rate.")));
 			break;
 		case MR_NO_NEGATIVE:
@@ -124,7 +125,7 @@ mr_run_check_status(MrRun *run, MrStatus status)
 		case MR_NO_BLAS:
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("could not load OpenBLAS: %s", mr_gemm_load()),
+					 errmsg("could not load OpenBLAS: %s", mr_lapack_load()),
 					 errhint("Install it (on Debian: libopenblas0-serial).")));
 			break;
 	}

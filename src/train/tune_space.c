@@ -295,8 +295,21 @@ mr_space_add_default(MrSpace *space, const MrRun *run)
 
 	if (!space->with_default)
 		return;
-	add_around(space, run, "learning_rate", hyper->learning_rate, 3);
 	add_around(space, run, "epochs", hyper->epochs, 2);
+	if (hyper->algorithm == MR_ALGORITHM_ALS)
+	{
+		add_around(space, run, "als_regularization", hyper->als_regularization, 3);
+		add_around(space, run, "als_unobserved_weight", hyper->als_unobserved_weight, 3);
+	}
+	else
+		add_around(space, run, "learning_rate", hyper->learning_rate, 3);
+	if (hyper->algorithm == MR_ALGORITHM_BPR)
+		add_around(space, run, "weight_decay", hyper->weight_decay, 3);
+	if (hyper->algorithm != MR_ALGORITHM_METRIC)
+	{
+		sort_axes(space);
+		return;
+	}
 	add_list(space, run, "weight_decay", lengthof(decays), decays);
 	if (hyper->loss == MR_LOSS_SOFTMAX)
 		add_softmax(space, run);

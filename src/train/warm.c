@@ -273,6 +273,7 @@ read_points(MrRun *run, const Oid *tables)
 	warm->start.tags = rows[MR_SIDE_TAG].points;
 	warm->start.has_tag = rows[MR_SIDE_TAG].has;
 	warm->start.user_weight = warm->tower.user_weight;
+	warm->start.radius = warm->tower.radius;
 	place_users(run, &rows[MR_SIDE_USER], &rows[MR_SIDE_ITEM]);
 	return NULL;
 }

@@ -126,6 +126,8 @@ mr_warm_fits(MrRun *run)
 	warm->version = mr_version_active(run->model);
 	if (warm->version == 0)
 		return "the model has no active version";
+	if (run->options.hyper.algorithm == MR_ALGORITHM_BPR)
+		return "the algorithm \"bpr\" does not keep the scale of its scores";
 	warm->tower = mr_version_served(run->model)->tower;
 	mr_version_values(run->model, warm->version, values, nulls);
 	if (nulls[MR_VERSION_RECIPE - 1])

@@ -16,7 +16,7 @@
  *		protocol=none	train on everything, time only
  * part=validation is the default.  With order=N the training knows the order, too,
  * unless times=0.  Hyper-parameters have the names of trainer.h,
- * e.g. loss=cml epochs=20 tower=free preset=cml_paper, or algorithm=als; repeat=N trains
+ * e.g. loss=cml epochs=20 tower=free preset=cml_paper, or algorithm=als|bpr; repeat=N trains
  * with N seeds.
  */
 #include <math.h>
@@ -406,7 +406,7 @@ set_hyper(Options *o, const char *name, const char *value)
 	static const char *const optimizers[] = {"adam", "adagrad", "sgd", NULL};
 	static const char *const presets[] = {"none", "cml_paper", "cml_released", "two_stage", "triplet", "dual_tower", NULL};
 	static const char *const starts[] = {"random", "als", NULL};
-	static const char *const algorithms[] = {"metric", "als", NULL};
+	static const char *const algorithms[] = {"metric", "als", "bpr", NULL};
 	static const char *const solvers[] = {"cholesky", "cg", NULL};
 	MrHyper    *h = &o->hyper;
 
@@ -500,33 +500,6 @@ parse(Options *o, int argc, char **argv)
 			exit(1);
 		}
 	}
-}
-
-/* As train() below, by alternating least squares. */
-static void
-train_als(const Options *o, const MrHyper *hyper, const MrInteractions *x, float **users, float **items)
-{
-	size_t		bytes = mr_als_bytes(hyper, x);
-	void	   *memory = get_memory(bytes);
-	MrStatus	status;
-	MrAls	   *als = mr_als_init(memory, bytes, hyper, x, &status);
-	double		start = seconds();
-
-	for (int sweep = 0; als && status == MR_OK && sweep < hyper->epochs; sweep++)
-	{
-		MrEpochResult result;
-
-		status = mr_als_sweep(als, NULL, NULL, &result);
-		if (!o->quiet)
-			printf("  sweep %d objective %.6f  %.2f s\n", sweep + 1, result.loss, seconds() - start);
-	}
-	*users = get_memory((size_t) x->n_users * hyper->dimensions * sizeof(float));
-	*items = get_memory((size_t) x->n_items * hyper->dimensions * sizeof(float));
-	if (status == MR_OK)
-		status = mr_als_export(als, hyper->dimensions, *users, *items, NULL, NULL);
-	printf("  %d sweeps %.2f s (status %d, %.1f MB), a0 %.4g lambda %.4g\n", hyper->epochs, seconds() - start, status,
-		   bytes / 1e6, hyper->als_unobserved_weight, hyper->als_regularization);
-	free(memory);
 }
 
 /* Put the trainer at the points of five sweeps of ALS, as metricrec.train() does. */
@@ -663,10 +636,7 @@ main(int argc, char **argv)
 
 		mr_recipe_fill(&hyper, o.set, &trained);
 		hyper.seed += i;
-		if (hyper.algorithm == MR_ALGORITHM_ALS)
-			train_als(&o, &hyper, &trained, &users, &items);
-		else
-			train(&o, &hyper, &trained, &users, &items);
+		train(&o, &hyper, &trained, &users, &items);
 		if (loo)
 			evaluate_sampled(&all, &held, hyper.dimensions, users, items, o.test ? 99 : 98);
 		else if (held.n_pairs > 0)

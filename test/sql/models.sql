@@ -104,14 +104,17 @@ FROM (VALUES
 	('item_combination', $$'mix'$$), ('user_combination', $$'mix'$$), ('hidden_layers', $$'{0}'$$), ('hidden_layers', $$'{16385}'$$),
 	('hidden_layers', $$'{NULL}'$$), ('activation', $$'step'$$), ('dropout', '-0.1'), ('dropout', '1'), ('id_dropout', '-0.1'), ('id_dropout', '1.1'),
 	('feature_regularization', '-1'), ('feature_regularization', '1e7'), ('min_feature_count', '0'), ('max_vocabulary', '0'),
-	('max_vocabulary', '4194305'), ('tag_weight', '-0.1'), ('tag_weight', '1.1'), ('tag_temperature', '0'), ('tag_temperature', '1001')) v (name, value);
+	('max_vocabulary', '4194305'), ('tag_weight', '-0.1'), ('tag_weight', '1.1'), ('tag_temperature', '0'), ('tag_temperature', '1001'),
+	('algorithm', $$'svd'$$), ('als_unobserved_weight', '0'), ('als_unobserved_weight', '1e7'), ('als_regularization', '0'),
+	('als_regularization', '1e7'), ('als_solver', $$'lu'$$)) v (name, value);
 -- every argument that has a range is in the list above
 SELECT array_agg(argument ORDER BY argument) AS without_range
 FROM (SELECT unnest(proargnames[12:pronargs]) AS argument FROM pg_proc WHERE oid = 'metricrec.create_model'::regproc) a
 WHERE argument NOT IN ('dimensions', 'preset', 'loss', 'user_tower', 'epochs', 'batch_size', 'learning_rate', 'temperature', 'margin',
 	'negatives', 'negative_sampling', 'negative_candidates', 'popularity_exponent', 'propensity_exponent', 'start', 'recency', 'norm_constraint', 'optimizer',
 	'covariance_regularization', 'weight_decay', 'propagation', 'validation_fraction', 'patience', 'num_workers', 'keep_versions', 'item_combination', 'user_combination', 'hidden_layers',
-	'activation', 'dropout', 'id_dropout', 'feature_regularization', 'min_feature_count', 'max_vocabulary', 'tag_weight', 'tag_temperature');
+	'activation', 'dropout', 'id_dropout', 'feature_regularization', 'min_feature_count', 'max_vocabulary', 'tag_weight', 'tag_temperature',
+	'algorithm', 'als_unobserved_weight', 'als_regularization', 'als_solver');
 -- contradictions: nothing that is set is ever ignored
 SELECT arguments, fails('SELECT metricrec.create_model(''x'', ''likes'', ' || arguments || ')')
 FROM unnest(ARRAY[

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "model/als_state.h"
+#include "model/fold_in.h"
 #include "model_fixture.h"
 
 typedef struct Run
@@ -338,6 +339,97 @@ test_export(const MrInteractions *x)
 	run_end(&run);
 }
 
+/* A trained user, folded in from the same items, is where the training put it. */
+static void
+test_fold_in(const MrInteractions *x, int32_t dimensions, const char *what)
+{
+	MrHyper		hyper = make_hyper(dimensions, MR_ALS_CHOLESKY);
+	Run			run;
+	MrAls	   *als = run_start(&run, &hyper, x);
+	float	   *users = malloc(x->n_users * dimensions * sizeof(float));
+	float	   *items = malloc(x->n_items * dimensions * sizeof(float));
+	size_t		bytes = mr_fold_in_bytes(&hyper, x->n_items);
+	uint8_t    *stored = malloc(bytes);
+	void	   *memory;
+	MrFoldIn   *f;
+	float	   *likes;
+	float	   *user;
+	double		worst = 0;
+	MrTower		tower;
+	MrEpochResult result;
+
+	for (int sweep = 0; sweep < 4; sweep++)
+		mr_als_sweep(als, NULL, NULL, &result);
+	mr_als_export(als, dimensions, users, items, NULL, NULL);
+	mr_als_describe(als, &tower);
+	ok(mr_fold_in_write(&hyper, tower.radius, NULL, x->n_items, items, x->n_users, users, stored, NULL, NULL) == bytes,
+	   "%s: fold-in is stored", what);
+	memory = malloc(mr_fold_in_memory(stored, bytes));
+	f = mr_fold_in_read(memory, stored, bytes);
+	ok(f != NULL && f->dimensions == dimensions, "%s: and read", what);
+	ok(mr_fold_in_memory(stored, bytes - 1) == 0, "%s: a damaged one is refused", what);
+	likes = calloc((size_t) x->n_items * f->stride, sizeof(float));
+	user = calloc(f->stride, sizeof(float));
+	for (int32_t u = 0; u < x->n_users; u++)
+	{
+		int32_t		n = 0;
+
+		for (int64_t p = x->user_start[u]; p < x->user_start[u + 1]; p++)
+			memcpy(likes + (size_t) n++ * f->stride, items + x->items[p] * dimensions, dimensions * sizeof(float));
+		if (n == 0)
+			continue;
+		mr_fold_in_solve(f, likes, n, 1, user, NULL, NULL);
+		for (int k = 0; k < dimensions; k++)
+			worst = fmax(worst, fabs(user[k] - users[u * dimensions + k]));
+	}
+	ok_near(worst, 0, 1e-4, "%s: trained users fold in to their points", what);
+	free(users);
+	free(items);
+	free(stored);
+	free(memory);
+	free(likes);
+	free(user);
+	run_end(&run);
+}
+
+/* Given the items of a training, one sweep more is one sweep more. */
+static void
+test_start(const MrInteractions *x)
+{
+	enum
+	{
+		D = 8
+	};
+	MrHyper		hyper = make_hyper(D, MR_ALS_CHOLESKY);
+	Run			first;
+	Run			second;
+	MrAls	   *a = run_start(&first, &hyper, x);
+	MrAls	   *b = run_start(&second, &hyper, x);
+	float	   *users = malloc(x->n_users * D * sizeof(float));
+	float	   *items = malloc(x->n_items * D * sizeof(float));
+	MrStart		start = {0};
+	MrTower		tower;
+	MrEpochResult result;
+	double		loss;
+
+	for (int sweep = 0; sweep < 3; sweep++)
+		mr_als_sweep(a, NULL, NULL, &result);
+	mr_als_export(a, D, users, items, NULL, NULL);
+	mr_als_describe(a, &tower);
+	mr_als_sweep(a, NULL, NULL, &result);
+	loss = result.loss;
+	start.items = items;
+	start.radius = tower.radius;
+	ok(mr_als_set_start(b, &start, NULL, NULL) == MR_OK && mr_als_sweep(b, NULL, NULL, &result) == MR_OK, "starts from points");
+	ok_near(result.loss, loss, 1e-4 * loss, "and goes on where they were");
+	items[0] = NAN;
+	ok(mr_als_set_start(b, &start, NULL, NULL) == MR_DIVERGED, "but not from what is no number");
+	free(users);
+	free(items);
+	run_end(&first);
+	run_end(&second);
+}
+
 static bool
 stop_at(void *arg)
 {
@@ -392,6 +484,9 @@ main(void)
 	test_repeatable_and_cg(&x, 9);
 	test_repeatable_and_cg(&weighted, 17);
 	test_export(&x);
+	test_fold_in(&x, 41, "few likes");
+	test_fold_in(&x, 6, "many likes");
+	test_start(&weighted);
 	test_refusals(&x);
 	fixture_free_matrix(&x);
 	fixture_free_matrix(&weighted);

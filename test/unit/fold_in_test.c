@@ -14,6 +14,7 @@
 typedef struct Case
 {
 	MrHyper		hyper;
+	float		radius;
 	int32_t		n_items;
 	float	   *items;			/* [n_items][dimensions] */
 	int32_t		n_users;
@@ -29,7 +30,7 @@ static void
 open_case(Case *c)
 {
 	c->bytes = malloc(mr_fold_in_bytes(&c->hyper, c->n_items));
-	c->n_bytes = mr_fold_in_write(&c->hyper, c->count, c->n_items, c->items, c->n_users, c->users, c->bytes, NULL, NULL);
+	c->n_bytes = mr_fold_in_write(&c->hyper, c->radius, c->count, c->n_items, c->items, c->n_users, c->users, c->bytes, NULL, NULL);
 	c->memory = malloc(mr_fold_in_memory(c->bytes, c->n_bytes));
 	c->f = mr_fold_in_read(c->memory, c->bytes, c->n_bytes);
 }

@@ -36,6 +36,7 @@ test_form(void)
 {
 	static const uint8_t want[MR_TOWER_BYTES] = {'M', 'R', 't', 'w', 1, 0, 1, 3, 0x40, 1, 0, 0, 0, 0, 0, 0};
 	static const uint8_t with_tags[MR_TOWER_BYTES] = {'M', 'R', 't', 'w', 2, 0, 1, 11, 0x40, 1, 0, 0, 0, 0, 0x40, 0x3f};
+	static const uint8_t of_als[MR_TOWER_BYTES] = {'M', 'R', 't', 'w', 3, 0, 1, 3, 0x40, 1, 0, 0, 0, 0, 0x40, 0x3f};
 	MrTower		tower = {MR_TOWER_FREE, true, true, false, 320};
 	MrTower		back;
 	uint8_t		bytes[MR_TOWER_BYTES];
@@ -54,7 +55,15 @@ test_form(void)
 	bytes[15] = 0x7f;
 	bytes[14] = 0xc0;
 	ok(!mr_tower_read(&back, bytes, sizeof(bytes)), "so is NaN");
-	ok(mr_tower_read(&back, want, sizeof(want)) && !back.has_tags, "the form without tags has none");
+	ok(mr_tower_read(&back, want, sizeof(want)) && !back.has_tags && back.radius == 0, "the form without tags has none");
+	/* of ALS: format 3, the radius 0.75 */
+	tower.has_tags = false;
+	tower.radius = 0.75f;
+	mr_tower_write(&tower, bytes);
+	ok(memcmp(bytes, of_als, sizeof(of_als)) == 0, "the form of ALS is the one of the comment");
+	ok(mr_tower_read(&back, bytes, sizeof(bytes)) && back.radius == 0.75f && !back.has_tags, "which is read back");
+	bytes[15] = 0xbf;
+	ok(!mr_tower_read(&back, bytes, sizeof(bytes)), "a negative radius is refused");
 }
 
 static void
@@ -67,7 +76,7 @@ test_refused(void)
 	{
 		int			at;
 		uint8_t		value;
-	}			changes[] = {{0, 'X'}, {4, 2}, {5, 1}, {6, 2}, {7, 8}, {7, 6}, {8, 0}, {8, 1}, {11, 1}, {9, 0xff}, {12, 1}, {15, 1}};
+	}			changes[] = {{0, 'X'}, {4, 2}, {4, 3}, {5, 1}, {6, 2}, {7, 8}, {7, 6}, {8, 0}, {8, 1}, {11, 1}, {9, 0xff}, {12, 1}, {15, 1}};
 
 	mr_tower_write(&tower, good);
 	ok(!mr_tower_read(&back, good, MR_TOWER_BYTES - 1), "too short");
