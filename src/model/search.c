@@ -7,8 +7,8 @@
 #include "model/search.h"
 
 /* x with three significant digits: what a person would write into options. */
-static double
-three_digits(double x)
+double
+mr_three_digits(double x)
 {
 	double		scale;
 
@@ -36,7 +36,7 @@ mr_range_draw(const MrRange *range, MrRng *rng)
 		value = floor(range->min + share * (range->max - range->min + 1));	/* the ends as likely as others */
 	else
 		value = range->min + share * (range->max - range->min);
-	value = range->whole ? round(value) : three_digits(value);
+	value = range->whole ? round(value) : mr_three_digits(value);
 	return value < range->min ? range->min : value > range->max ? range->max : value;
 }
 

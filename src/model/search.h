@@ -55,6 +55,7 @@ typedef struct MrLadder
 } MrLadder;
 
 /* search.c */
+extern double mr_three_digits(double x);
 extern double mr_range_draw(const MrRange *range, MrRng *rng);
 extern void mr_ladder_make(MrLadder *ladder, bool halving, int32_t trials, int32_t epochs);
 extern double mr_ladder_cost(const MrLadder *ladder, double more);

@@ -578,11 +578,12 @@ mr_fit_trial(MrRun *run, const MrHoldout *holdout)
 {
 	MemoryContext before = MemoryContextSwitchTo(run->context);
 	bool		towers = mr_fit_recipe(run) && holdout->users >= MR_VALIDATION_MIN_USERS;
-	MrBeginning beginning = {0};
+	MrBeginning *shared = run->trial->share_beginning ? &run->trial->beginnings[run->hyper.item_bias] : NULL;
+	MrBeginning own = {0};
 	Fit			best = {0};
 
-	choose_by_validation(run, holdout, towers, &beginning, &best);
-	mr_begin_free(&beginning);
+	choose_by_validation(run, holdout, towers, shared ? shared : &own, &best);
+	mr_begin_free(&own);
 	run->hyper = best.hyper;
 	run->epochs = best.epochs;
 	run->loss = best.loss;

@@ -15,6 +15,7 @@
 #ifndef MR_FIT_INTERNAL_H
 #define MR_FIT_INTERNAL_H
 
+#include "train/begin.h"
 #include "train/train.h"
 
 /* With fewer held-out positives than this a comparison is noise. */
@@ -34,6 +35,8 @@ struct MrTrialRun
 	MrMetricKind metric;
 	bool		of_tags;		/* of the tags of held-out posts, else of held-out items */
 	int32		k;
+	bool		share_beginning;	/* no trial has settings of ALS of its own */
+	MrBeginning beginnings[2];	/* by item_bias: what a trial has begun with, for the next one */
 	int64		validations;	/* counted by fit.c, over all trials */
 	double		validation_seconds;
 };

@@ -50,6 +50,8 @@ mr_fit_check_memory(MrRun *run, bool towers, bool validate, Size more)
 	}
 	needed = add_size(needed, trainer);
 	needed = add_size(needed, mul_size(validate ? 3 : 1, points_bytes(hyper, x, posts)));
+	if (run->trial)
+		needed = add_size(needed, mul_size(lengthof(run->trial->beginnings), points_bytes(hyper, x, NULL)));
 	if (x->user_features)
 		needed = add_size(needed, mul_size(mul_size(sizeof(float), hyper->dimensions), x->user_features->n_rows - x->n_users));
 	if (x->item_features)

@@ -382,24 +382,27 @@ begin_search(MrTune *tune)
 static void
 settle_tower(MrTune *tune)
 {
-	static const char *const name = "user_tower";
 	MrTowerKind tower = tune->run->hyper.tower;
 
 	if (!tune->trials[0].towers)
 		return;
+	tune->trials[0].own_epochs = tune->run->hyper.epochs;	/* those of this tower */
 	for (int32 i = 0; i < tune->n_trials; i++)
 	{
 		MrTrial    *trial = &tune->trials[i];
 
 		if (!trial->towers)
 			continue;
+		if (i > 0)
+		{
+			trial->tower = tower == MR_TOWER_POOLED ? "\"pooled\"" : "\"free\"";
+			if (mr_trial_try(tune, trial, NULL) && !trial->towers)
+				continue;
+			trial->tower = NULL;	/* it does not go with the others */
+		}
 		trial->towers = false;
 		trial->options.hyper.tower = tower;
 		trial->options.set |= UINT64CONST(1) << MR_HYPER_TOWER;
-		if (i == 0)
-			continue;
-		trial->tower = tower == MR_TOWER_POOLED ? "\"pooled\"" : "\"free\"";
-		trial->stored = mr_options_with(trial->stored, 1, &name, &trial->tower);
 	}
 }
 
@@ -430,6 +433,7 @@ mr_tune_run(MrTune *tune)
 	MrRun	   *run = tune->run;
 	MemoryContext before = MemoryContextSwitchTo(run->context);
 	MrTrial    *first;
+	int32		epochs;
 	Size		second_split = mr_holdout_bytes(&run->data->positives);
 
 	run->trial = &tune->trial;
@@ -440,14 +444,20 @@ mr_tune_run(MrTune *tune)
 	prepare_first(tune);
 	tune->space.found = mr_search_found(run->model);
 	mr_space_add_default(&tune->space, run);
+	tune->trial.share_beginning = true;
+	for (int i = 0; i < tune->space.n_axes; i++)
+		if (strncmp(tune->space.axes[i].name, "als_", 4) == 0)
+			tune->trial.share_beginning = false;
 	mr_trials_draw(tune, second_split);
 	first = &tune->trials[0];
 	make_split(tune);
 	begin_search(tune);
 	train_on_rung(tune, first, 1, 1, PG_INT32_MAX);
-	plan(tune, first->own_epochs);
+	epochs = first->own_epochs;
 	settle_tower(tune);
-	climb(tune, first->own_epochs);
+	epochs = Max(epochs, first->own_epochs);	/* the towers may differ */
+	plan(tune, epochs);
+	climb(tune, epochs);
 	tune->best = best_of(tune);
 	check_best(tune);
 	MemoryContextSwitchTo(before);

@@ -31,7 +31,8 @@ typedef struct MrAxis
 	ErrorData  *refusal;		/* why one had not */
 	int			n_values;		/* 0: the range */
 	const char **values;		/* JSON texts; NULL = the recipe chooses */
-	MrRange		range;
+	MrRange		range;			/* if relative, of what the recipe chooses for the trial, in multiples */
+	bool		relative;
 } MrAxis;
 
 typedef struct MrSpace
@@ -82,6 +83,7 @@ typedef struct MrTune
 /* tune_space.c */
 extern void mr_space_parse(Jsonb *given, MrSpace *space);
 extern void mr_space_add_default(MrSpace *space, const MrRun *run);
+extern char *mr_space_value_in(Jsonb *options, const char *name);
 extern Jsonb *mr_space_describe(const MrSpace *space);
 extern Jsonb *mr_space_settings(const MrSpace *space, const MrTrial *trial);
 

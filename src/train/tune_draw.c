@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -97,15 +99,43 @@ mr_trial_try(MrTune *tune, MrTrial *trial, ErrorData **refusal)
 /* ---- drawing ---- */
 
 static const char *
-draw_value(const MrAxis *axis, MrRng *rng)
+text_of_number(bool whole, double value)
 {
-	double		value;
+	return whole ? psprintf("%d", (int32) value) :
+		DatumGetCString(DirectFunctionCall1(float8out, Float8GetDatum(value)));
+}
+
+/* A value of the axis; of a relative one, the multiple goes to *multiple. */
+static const char *
+draw_value(const MrAxis *axis, MrRng *rng, double *multiple)
+{
+	MrRange		multiples = axis->range;
 
 	if (axis->n_values > 0)
 		return axis->values[mr_rng_below(rng, axis->n_values)];
-	value = mr_range_draw(&axis->range, rng);
-	return axis->range.whole ? psprintf("%d", (int32) value) :
-		DatumGetCString(DirectFunctionCall1(float8out, Float8GetDatum(value)));
+	if (!axis->relative)
+		return text_of_number(axis->range.whole, mr_range_draw(&axis->range, rng));
+	multiples.whole = false;
+	*multiple = mr_range_draw(&multiples, rng);
+	return NULL;
+}
+
+/* So many times what the recipe has chosen, which is `chosen`; NULL if that is 0 or nothing. */
+static const char *
+multiply(const MrAxis *axis, Jsonb *chosen, double multiple)
+{
+	char	   *text = mr_space_value_in(chosen, axis->name);
+	double		value = text ? DatumGetFloat8(DirectFunctionCall1(float8in, CStringGetDatum(text))) : 0;
+	double		least;
+	double		most;
+	bool		whole;
+
+	if (value <= 0)
+		return NULL;
+	(void) mr_option_range(axis->name, &least, &most, &whole);
+	value *= multiple;
+	value = whole ? round(value) : mr_three_digits(value);
+	return text_of_number(whole, value < least ? least : value > most ? most : value);
 }
 
 /* Can the trial have this value of an axis?  The first refusal is kept: it may be told. */
@@ -125,24 +155,45 @@ try_value(MrTune *tune, MrTrial *trial, int axis, const char *value)
 }
 
 /*
- * One draw.  If its values contradict each other, those are taken that do not contradict
- * the ones before them: an axis that does gets none.  False: the model's own options
- * contradict what is left.
+ * Gives the trial these values, by axis.  If they contradict each other, those are taken
+ * that do not contradict the ones before them: an axis that does gets none.  False: the
+ * model's own options contradict what is left.
  */
+static bool
+take_values(MrTune *tune, MrTrial *trial, const char *const *values)
+{
+	MrTrial		before = *trial;
+
+	for (int i = 0; i < tune->space.n_axes; i++)
+		if (values[i])
+			trial->values[i] = values[i];
+	if (mr_trial_try(tune, trial, NULL))
+		return true;
+	*trial = before;
+	for (int i = 0; i < tune->space.n_axes; i++)
+		if (values[i])
+			(void) try_value(tune, trial, i, values[i]);
+	return mr_trial_try(tune, trial, NULL);
+}
+
+/* One draw: first what stands for itself, then the multiples of what the recipe makes of it. */
 static bool
 draw_trial(MrTune *tune, MrTrial *trial, MrRng *rng)
 {
-	const char *drawn[MR_MAX_AXES];
-	MrSpace    *space = &tune->space;
+	const MrSpace *space = &tune->space;
+	const char *values[MR_MAX_AXES] = {NULL};
+	double		multiples[MR_MAX_AXES];
+	Jsonb	   *chosen;
 
-	for (int i = 0; i < space->n_axes; i++)
-		drawn[i] = trial->values[i] = draw_value(&space->axes[i], rng);
-	if (mr_trial_try(tune, trial, NULL))
-		return true;
 	memset(trial->values, 0, sizeof(trial->values));
 	for (int i = 0; i < space->n_axes; i++)
-		(void) try_value(tune, trial, i, drawn[i]);
-	return mr_trial_try(tune, trial, NULL);
+		values[i] = draw_value(&space->axes[i], rng, &multiples[i]);
+	if (!take_values(tune, trial, values))
+		return false;
+	chosen = mr_options_describe(&tune->run->hyper, &trial->options);
+	for (int i = 0; i < space->n_axes; i++)
+		values[i] = space->axes[i].relative ? multiply(&space->axes[i], chosen, multiples[i]) : NULL;
+	return take_values(tune, trial, values);
 }
 
 /* Copies what a trial holds into the current context. */
@@ -184,9 +235,9 @@ is_new(const uint64 *keys, int n, uint64 key)
 	return true;
 }
 
-/* What the caller has named must be in some trial. */
+/* What the caller has named must be in some trial; drawn: other trials than the first were asked for. */
 static void
-check_given_used(MrTune *tune)
+check_given_used(MrTune *tune, bool drawn)
 {
 	MrSpace    *space = &tune->space;
 
@@ -196,6 +247,13 @@ check_given_used(MrTune *tune)
 	for (int i = 0; i < space->n_axes; i++)
 		if (space->axes[i].given && !space->axes[i].used && space->axes[i].refusal)
 			ReThrowError(space->axes[i].refusal);
+	for (int i = 0; drawn && i < space->n_axes; i++)
+		if (space->axes[i].given && !space->axes[i].used && space->axes[i].relative)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("\"%s\" has no multiples", space->axes[i].name),
+					 errdetail("The recipe chooses 0, or nothing, for every trial."),
+					 errhint("Give values, not multiples of the recipe.")));
 }
 
 /*
@@ -210,6 +268,7 @@ mr_trials_draw(MrTune *tune, Size more)
 	uint64	   *keys = palloc(sizeof(uint64) * tune->n_trials);
 	MemoryContext context = CurrentMemoryContext;
 	MemoryContext scratch = AllocSetContextCreate(context, "metricrec draw", ALLOCSET_DEFAULT_SIZES);
+	bool		drawn = tune->n_trials > 1;
 	int			n = 1;
 	int			redraws = 0;
 	MrRng		rng;
@@ -241,5 +300,5 @@ mr_trials_draw(MrTune *tune, Size more)
 	MemoryContextSwitchTo(context);
 	MemoryContextDelete(scratch);
 	tune->n_trials = n;
-	check_given_used(tune);
+	check_given_used(tune, drawn);
 }

@@ -3,6 +3,7 @@
  *		The space of a search: reading it, the default one.
  *
  *	{"temperature": {"min": 0.1, "max": 0.4, "log": true},		a range
+ *	 "epochs": {"min": 0.5, "max": 2, "of": "recipe"},			of multiples
  *	 "user_tower": ["pooled", "free"],							a list
  *	 "item_bias": false,										one value
  *	 "default": true}											and the default space
@@ -17,8 +18,12 @@
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
+#include "utils/numeric.h"
 
 #include "train/tune.h"
+
+/* Of what the recipe chooses, this is far enough. */
+#define MOST_MULTIPLE 1000
 
 /* Not what a model learns, but how it is measured, read, or kept. */
 static const char *const not_searched[] = {
@@ -83,15 +88,32 @@ read_list(MrAxis *axis, JsonbContainer *list)
 		bad_space(axis->name, "The list is empty.");
 }
 
-/* One end of a range: a value that the hyper-parameter can have. */
+/* One end of a range: a value that the hyper-parameter can have, or a multiple. */
 static double
 range_end(MrAxis *axis, const JsonbValue *value)
 {
-	char	   *text = mr_option_value(axis->name, value);
+	char	   *text;
+	double		multiple;
 
-	if (text == NULL)
+	if (value->type == jbvNull)
 		bad_space(axis->name, "A range has no null.");
-	return DatumGetFloat8(DirectFunctionCall1(float8in, CStringGetDatum(text)));
+	if (!axis->relative)
+	{
+		text = mr_option_value(axis->name, value);
+		return DatumGetFloat8(DirectFunctionCall1(float8in, CStringGetDatum(text)));
+	}
+	multiple = value->type != jbvNumeric ? 0 :
+		DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(value->val.numeric)));
+	if (!(multiple > 0 && multiple <= MOST_MULTIPLE))
+		bad_space(axis->name, psprintf("Multiples of the recipe are numbers above 0, up to %d.", MOST_MULTIPLE));
+	return multiple;
+}
+
+static bool
+is_word(const JsonbValue *value, const char *word)
+{
+	return value->type == jbvString && value->val.string.len == strlen(word) &&
+		strncmp(value->val.string.val, word, value->val.string.len) == 0;
 }
 
 static void
@@ -101,6 +123,8 @@ read_range(MrAxis *axis, JsonbContainer *object)
 	JsonbIteratorToken token;
 	JsonbValue	value;
 	char	   *key = NULL;
+	JsonbValue	min = {.type = jbvNull};
+	JsonbValue	max = {.type = jbvNull};
 	bool		has_min = false;
 	bool		has_max = false;
 	double		least;
@@ -116,21 +140,26 @@ read_range(MrAxis *axis, JsonbContainer *object)
 			continue;
 		else if (strcmp(key, "min") == 0)
 		{
-			axis->range.min = range_end(axis, &value);
+			min = value;
 			has_min = true;
 		}
 		else if (strcmp(key, "max") == 0)
 		{
-			axis->range.max = range_end(axis, &value);
+			max = value;
 			has_max = true;
 		}
 		else if (strcmp(key, "log") == 0 && value.type == jbvBool)
 			axis->range.log = value.val.boolean;
+		else if (strcmp(key, "of") == 0 && is_word(&value, "recipe"))
+			axis->relative = true;
 		else
-			bad_space(axis->name, psprintf("A range has \"min\", \"max\" and, true or false, \"log\"; not this \"%s\".", key));
+			bad_space(axis->name,
+					  psprintf("A range has \"min\", \"max\", \"log\" (true or false) and \"of\" (\"recipe\"); not this \"%s\".", key));
 	}
 	if (!has_min || !has_max)
 		bad_space(axis->name, "A range needs \"min\" and \"max\".");
+	axis->range.min = range_end(axis, &min);
+	axis->range.max = range_end(axis, &max);
 	if (axis->range.min > axis->range.max)
 		bad_space(axis->name, "\"min\" is greater than \"max\".");
 	if (axis->range.log && axis->range.min <= 0)
@@ -204,8 +233,8 @@ mr_space_parse(Jsonb *given, MrSpace *space)
 /* ---- the default space ---- */
 
 /* The value of a hyper-parameter in stored options as text; NULL if it is not set there. */
-static char *
-value_in(Jsonb *options, const char *name)
+char *
+mr_space_value_in(Jsonb *options, const char *name)
 {
 	JsonbValue	buffer;
 	JsonbValue *value = getKeyJsonValueFromContainer(&options->root, name, strlen(name), &buffer);
@@ -220,8 +249,8 @@ value_in(Jsonb *options, const char *name)
 static bool
 is_settled(const MrSpace *space, const MrRun *run, const char *name)
 {
-	char	   *value = value_in(run->model->options, name);
-	char	   *found = space->found ? value_in(space->found, name) : NULL;
+	char	   *value = mr_space_value_in(run->model->options, name);
+	char	   *found = space->found ? mr_space_value_in(space->found, name) : NULL;
 
 	for (int i = 0; i < space->n_axes; i++)
 		if (strcmp(space->axes[i].name, name) == 0)
@@ -229,7 +258,10 @@ is_settled(const MrSpace *space, const MrRun *run, const char *name)
 	return value && !(found && strcmp(value, found) == 0);
 }
 
-/* A range around what the recipe takes, from a `factor`th of it to `factor` times it. */
+/*
+ * A range around what the recipe takes, from a `factor`th of it to `factor` times it; not
+ * if that is 0 for the model as it stands.
+ */
 static void
 add_around(MrSpace *space, const MrRun *run, const char *name, double center, double factor)
 {
@@ -241,14 +273,10 @@ add_around(MrSpace *space, const MrRun *run, const char *name, double center, do
 		return;
 	axis = add_axis(space, name, false);
 	(void) mr_option_range(name, &least, &most, &axis->range.whole);
+	axis->relative = true;
 	axis->range.log = true;
-	axis->range.min = Max(least, center / factor);
-	axis->range.max = Min(most, center * factor);
-	if (axis->range.whole)
-	{
-		axis->range.min = ceil(axis->range.min);
-		axis->range.max = floor(axis->range.max);
-	}
+	axis->range.min = 1 / factor;
+	axis->range.max = factor;
 }
 
 static void
@@ -272,6 +300,7 @@ add_softmax(MrSpace *space, const MrRun *run)
 
 	add_around(space, run, "temperature", run->hyper.temperature, 2);
 	add_list(space, run, "item_bias", lengthof(booleans), booleans);
+	add_around(space, run, "recency", run->hyper.recency, 4);
 	if (run->data->posts == NULL)
 		add_list(space, run, "user_tower", lengthof(towers), towers);
 	else
@@ -283,8 +312,7 @@ add_softmax(MrSpace *space, const MrRun *run)
 
 /*
  * Adds the axes of the default space that are neither set on the model nor named by
- * the caller, around what the recipe has chosen (run->hyper).  doc/training.md has the
- * table.
+ * the caller; run->hyper is the recipe of trial 1.  doc/training.md has the table.
  */
 void
 mr_space_add_default(MrSpace *space, const MrRun *run)
@@ -347,8 +375,8 @@ mr_space_describe(const MrSpace *space)
 
 		append_name(&json, axis->name);
 		if (axis->n_values == 0)
-			appendStringInfo(&json, "{\"min\": %.6g, \"max\": %.6g, \"log\": %s}", axis->range.min, axis->range.max,
-							 axis->range.log ? "true" : "false");
+			appendStringInfo(&json, "{\"min\": %.6g, \"max\": %.6g, \"log\": %s%s}", axis->range.min, axis->range.max,
+							 axis->range.log ? "true" : "false", axis->relative ? ", \"of\": \"recipe\"" : "");
 		for (int v = 0; v < axis->n_values; v++)
 			appendStringInfo(&json, "%s%s", v ? ", " : "[", axis->values[v] ? axis->values[v] : "null");
 		if (axis->n_values > 0)

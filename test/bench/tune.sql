@@ -3,7 +3,7 @@
 \set QUIET on
 \pset footer off
 \pset null ''
-SET client_min_messages = notice;
+SET client_min_messages = warning;
 SET jit = off;
 SET work_mem = '256MB';
 SET search_path = bench, public;

@@ -36,7 +36,7 @@ SELECT model FROM metricrec.create_model('m', 'likes', dimensions => 8, seed => 
 CREATE TEMP TABLE t AS SELECT * FROM metricrec.tune('m', trials => 12, apply => false);
 -- trial 1 whole; eleven more for a third of the epochs; four of these whole
 SELECT rung, count(*) AS trainings, count(DISTINCT trial) AS trials, bool_and(trial > 1) AS others FROM t WHERE trial > 1 GROUP BY rung ORDER BY rung;
-SELECT rung, options, epochs = (SELECT (s.space -> 'epochs' ->> 'max')::int / 2 FROM metricrec.tuning_searches s WHERE model = 'm') AS whole
+SELECT rung, options, epochs = (SELECT max(epoch) FROM metricrec.training_log WHERE model = 'm' AND version = 0 AND stage = 'tune 1/12') AS whole
 FROM t WHERE trial = 1;
 SELECT bool_and(value BETWEEN 0 AND 1 AND seconds > 0 AND epochs > 0) AS filled, count(*) FILTER (WHERE best) AS best FROM t;
 -- those that go on are the best of the first rung
@@ -52,7 +52,7 @@ FROM t;
 SELECT key, jsonb_typeof(value) AS kind FROM metricrec.tuning_searches, jsonb_each(space) WHERE model = 'm' ORDER BY key;
 SELECT bool_and(CASE jsonb_typeof(s.value)
 		WHEN 'array' THEN s.value @> (t.options -> s.key)
-		ELSE (t.options ->> s.key)::numeric BETWEEN (s.value ->> 'min')::numeric * 0.9999 AND (s.value ->> 'max')::numeric * 1.0001 END) AS in_space
+		ELSE s.value ->> 'of' = 'recipe' AND (t.options ->> s.key)::numeric > 0 END) AS in_space
 FROM t, metricrec.tuning_searches u, jsonb_each(u.space) s WHERE t.trial > 1;
 -- the trials are different ones
 SELECT count(DISTINCT options) = count(DISTINCT trial) AS different FROM t;
@@ -98,6 +98,13 @@ SELECT count(*) FROM metricrec.tune('m', trials => 20, apply => false, space => 
 -- where the space does not name the tower, the others take that of trial 1
 SELECT count(DISTINCT options ->> 'user_tower') AS towers, count(*) AS trials
 FROM metricrec.tune('m', trials => 4, apply => false, method => 'random', space => '{"temperature": {"min": 0.1, "max": 1}, "epochs": 4}') WHERE trial > 1;
+-- multiples of what the recipe chooses for the loss of the trial
+SELECT options ->> 'user_tower' AS tower, options ->> 'loss' AS loss, min((options ->> 'margin')::numeric) AS margin, count(DISTINCT options) > 0 AS trials
+FROM metricrec.tune('m', trials => 12, apply => false, method => 'random',
+	space => '{"loss": ["cml", "triplet"], "margin": {"min": 2, "max": 2, "of": "recipe"}, "epochs": 2}') WHERE trial > 1 GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT (metricrec.tune('m', trials => 2, apply => false, space => s.space)).trial
+FROM (SELECT space FROM metricrec.tuning_searches WHERE model = 'm' ORDER BY search LIMIT 1) s;
+SELECT count(DISTINCT space) AS the_same_space FROM metricrec.tuning_searches WHERE model = 'm' AND space ? 'weight_decay';
 -- whole numbers and lists of layers
 SELECT bool_and((options ->> 'dimensions')::int IN (3, 4, 5)) AS whole, count(DISTINCT options) AS trials
 FROM metricrec.tune('m', trials => 20, apply => false, method => 'random', space => '{"dimensions": {"min": 3, "max": 5}, "epochs": 2, "user_tower": "pooled"}')
@@ -111,6 +118,14 @@ WHERE trial > 1 GROUP BY 1 ORDER BY 1;
 SELECT model FROM metricrec.create_model('hinge', 'likes', dimensions => 8, preset => 'cml_released', epochs => 5, weight_decay => 0);
 SELECT count(*) FROM metricrec.tune('hinge', trials => 3);
 SELECT jsonb_object_agg(key, value ORDER BY key) FROM metricrec.tuning_searches, jsonb_each(space) WHERE model = 'hinge';
+-- so have those of the other algorithms; and the algorithm itself can be searched
+SELECT model FROM metricrec.create_model('als', 'likes', algorithm => 'als', dimensions => 8);
+SELECT count(*) FROM metricrec.tune('als', trials => 3);
+SELECT string_agg(key, ' ' ORDER BY key) FROM metricrec.tuning_searches, jsonb_each(space) WHERE model = 'als';
+SELECT metricrec.drop_model('als');
+SELECT options ->> 'algorithm' AS algorithm, bool_or(options ? 'als_regularization') AS of_als, bool_or(options ? 'temperature') AS of_metric
+FROM metricrec.tune('m', trials => 16, apply => false, method => 'random', space => '{"algorithm": ["metric", "als", "bpr"], "epochs": 2,
+	"als_regularization": {"min": 0.1, "max": 10, "log": true, "of": "recipe"}, "temperature": [0.1, 0.2]}') WHERE trial > 1 GROUP BY 1 ORDER BY 1;
 -- the default space and more; what is set on the model stays
 SELECT count(*) FROM metricrec.tune('hinge', trials => 3, apply => false, space => '{"default": true, "weight_decay": [0.001]}');
 SELECT string_agg(key, ' ' ORDER BY key) FROM metricrec.tuning_searches, jsonb_each(space) WHERE model = 'hinge' AND search = 2;
@@ -183,7 +198,7 @@ SELECT fails(format($$SELECT * FROM metricrec.tune('m', trials => 3, space => %L
 	'{"temperature": {"min": 0.1, "max": "x"}}', '{"temperature": {"min": 0.1, "max": null}}', '{"temperature": {"min": 0.1, "max": 0.3, "log": 1}}',
 	'{"margin": {"min": 0, "max": 1, "log": true}}', '{"epochs": 2.5}', '{"epochs": [1, 100000]}', '{"epochs": true}', '{"item_bias": 1}',
 	'{"item_bias": {"min": 0, "max": 1}}', '{"user_tower": "high"}', '{"user_tower": 1}', '{"hidden_layers": [3]}', '{"hidden_layers": [["x"]]}',
-	'{"hidden_layers": [[1,2,3,4,5,6,7,8,9,10]]}', '{"default": 1}', '{"margin": [0.5, 1]}', '{"tag_weight": 0.5}', '{"item_combination": ["id", "sum"]}',
+	'{"hidden_layers": [[1,2,3,4,5,6,7,8,9,10]]}', '{"default": 1}', '{"epochs": {"min": 0, "max": 2, "of": "recipe"}}', '{"epochs": {"min": 0.5, "max": 2, "of": "me"}}', '{"item_bias": {"min": 1, "max": 2, "of": "recipe"}}', '{"propagation": {"min": 1, "max": 2, "of": "recipe"}}', '{"margin": [0.5, 1]}', '{"tag_weight": 0.5}', '{"item_combination": ["id", "sum"]}',
 	'{"negative_sampling": "hardest"}']) space;
 SELECT fails(format($$SELECT * FROM metricrec.tune('m', %s)$$, arguments)) FROM unnest(ARRAY[
 	'trials => 0', 'trials => -1', 'trials => 1000000', 'k => 0', 'k => NULL', 'metric => ''loss''', 'metric => ''tag_ndcg''', 'metric => ''tag_''', 'metric => ''''',
