@@ -5,7 +5,7 @@
 #
 #   FOLDER    holds likes.tsv: user_id, item_id, tab-separated, with a header line
 #   --seeds   trainings per recipe, with seeds 1 to N; figures are means
-#   --only    of default, cml_paper, cml_released
+#   --only    of default, default_128, als, bpr, item_knn, cml_paper, cml_released
 #
 # Users with at least five papers; each user's papers at random 60/20/20 into
 # training, validation and test part.  Trained on the training part only; the

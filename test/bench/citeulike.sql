@@ -24,10 +24,15 @@ SELECT (SELECT count(DISTINCT user_id) FROM eligible) AS users, (SELECT count(DI
 CREATE TABLE recipes (ord serial, recipe text, options text, label text);
 INSERT INTO recipes (recipe, options, label) VALUES
 	('default', '', 'default recipe'),
+	('default_128', 'dimensions => 128', 'default recipe, 128 dimensions'),
+	('als', 'algorithm => ''als''', 'implicit ALS'),
+	('bpr', 'algorithm => ''bpr''', 'BPR matrix factorisation'),
 	('cml_paper', 'preset => ''cml_paper''', 'CML objective as published'),
 	('cml_released', 'preset => ''cml_released''', 'CML objective as in its code');
 DELETE FROM recipes WHERE NOT wanted(recipe, :'only');
 CALL popularity('train_part', 'test_part', '{50,100}', NULL, 'valid_part');
+SELECT format('CALL neighbours(''train_part'', ''test_part'', ''{50,100}'', %L, ''valid_part'')', ARRAY[NULL::regclass])
+WHERE wanted('item_knn', :'only') \gexec
 SELECT format('CALL measure(%L, %L, %s, ''train_part'', ''test_part'', ''{50,100}'', ARRAY[NULL::regclass], ''valid_part'')',
 			  recipe, options, :seeds)
 FROM recipes ORDER BY ord \gexec
@@ -39,7 +44,8 @@ SELECT label AS recipe, t.train_s, t.epochs, t.tower, t.d,
 	   figure(recipe, 'full', 'recall', 50) AS "recall@50", figure(recipe, 'full', 'recall', 100) AS "recall@100",
 	   figure(recipe, 'full', 'hit_rate', 50) AS "HR@50", figure(recipe, 'full', 'hit_rate', 100) AS "HR@100",
 	   figure(recipe, 'full', 'ndcg', 50) AS "NDCG@50", figure(recipe, 'full', 'ndcg', 100) AS "NDCG@100"
-FROM (SELECT ord, recipe, label FROM recipes UNION ALL SELECT 1000, 'popularity', 'most popular papers') r
+FROM (SELECT ord, recipe, label FROM recipes UNION ALL
+	  VALUES (1000, 'item_knn', 'neighbours of the papers (item-kNN)'), (1001, 'popularity', 'most popular papers')) r
 LEFT JOIN LATERAL (SELECT round(avg(seconds)::numeric, 1) AS train_s, round(avg(epochs)) AS epochs, string_agg(DISTINCT tower, ',') AS tower, max(dimensions) AS d
 				   FROM trained WHERE trained.recipe = r.recipe) t ON true
 UNION ALL

@@ -8,7 +8,7 @@
 #             user's history by time), tab-separated, with a header line
 #   --seeds   trainings per recipe, with seeds 1 to N; figures are means
 #   --draws   draws of 99 negatives, evaluated one by one; figures are means
-#   --only    of default, cml_paper, cml_released, triplet, two_stage
+#   --only    of default, no_times, als, bpr, item_knn, cml_paper, cml_released, triplet, two_stage
 #
 # Prints the speed of reading, then one table: training seconds, hit rate and NDCG
 # at 5, 10 and 20 by both protocols, for each recipe, for the most popular items on

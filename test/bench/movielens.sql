@@ -47,15 +47,20 @@ SELECT array_agg(('negatives_' || d)::regclass ORDER BY d) AS draws_made FROM ge
 
 CREATE TABLE recipes (ord serial, recipe text, options text, label text);
 INSERT INTO recipes (recipe, options, label) VALUES
-	('default', '', 'default recipe'),
+	('default', 'time_column => ''seq''', 'default recipe'),
+	('no_times', '', 'default recipe that knows no order of the interactions'),
+	('als', 'algorithm => ''als''', 'implicit ALS'),
+	('bpr', 'algorithm => ''bpr''', 'BPR matrix factorisation'),
 	('cml_paper', 'preset => ''cml_paper''', 'CML objective as published'),
 	('cml_released', 'preset => ''cml_released''', 'CML objective as in its code'),
 	('triplet', 'preset => ''triplet''', 'unsquared triplet of 2411.06374'),
 	('two_stage', 'preset => ''two_stage''', 'two-stage sampling of 1909.10912');
 DELETE FROM recipes WHERE NOT wanted(recipe, :'only');
 SELECT format('CALL popularity(''ratings_train'', ''ratings_test'', ''{5,10,20}'', %L)', c) FROM unnest(:'draws_made'::regclass[] || NULL::regclass) c \gexec
+SELECT format('CALL neighbours(''ratings_train'', ''ratings_test'', ''{5,10,20}'', %L)', :'draws_made'::regclass[] || NULL::regclass)
+WHERE wanted('item_knn', :'only') \gexec
 SELECT format('CALL measure(%L, %L, %s, ''ratings_train'', ''ratings_test'', ''{5,10,20}'', %L)', recipe,
-			  concat_ws(', ', 'time_column => ''seq''', nullif(options, '')), :seeds, :'draws_made'::regclass[] || NULL::regclass)
+			  options, :seeds, :'draws_made'::regclass[] || NULL::regclass)
 FROM recipes ORDER BY ord \gexec
 
 \echo
@@ -66,7 +71,8 @@ SELECT label AS recipe, t.train_s, t.epochs, t.tower, t.d,
 	   figure(recipe, 'sampled', 'ndcg', 5) AS "NDCG@5", figure(recipe, 'sampled', 'ndcg', 10) AS "NDCG@10", figure(recipe, 'sampled', 'ndcg', 20) AS "NDCG@20",
 	   figure(recipe, 'full', 'hit_rate', 5) AS "full HR@5", figure(recipe, 'full', 'hit_rate', 10) AS "HR@10", figure(recipe, 'full', 'hit_rate', 20) AS "HR@20",
 	   figure(recipe, 'full', 'ndcg', 5) AS "NDCG@5", figure(recipe, 'full', 'ndcg', 10) AS "NDCG@10", figure(recipe, 'full', 'ndcg', 20) AS "NDCG@20"
-FROM (SELECT ord, recipe, label FROM recipes UNION ALL SELECT 1000, 'popularity', 'most popular items') r
+FROM (SELECT ord, recipe, label FROM recipes UNION ALL
+	  VALUES (1000, 'item_knn', 'neighbours of the items (item-kNN)'), (1001, 'popularity', 'most popular items')) r
 LEFT JOIN LATERAL (SELECT round(avg(seconds)::numeric, 1) AS train_s, round(avg(epochs)) AS epochs, string_agg(DISTINCT tower, ',') AS tower, max(dimensions) AS d
 				   FROM trained WHERE trained.recipe = r.recipe) t ON true
 UNION ALL

@@ -2,6 +2,7 @@
 -- afresh, and stays in it.
 --
 --	measure()		trains a recipe once per seed and evaluates it
+--	neighbours()	ranks by the neighbours of the items, item-kNN, as metricrec.compare() does
 --	popularity()	ranks the most popular items first, on the same pairs
 --
 -- Relations have the columns user_id and item_id.
@@ -56,6 +57,22 @@ BEGIN
 		PERFORM metricrec.drop_model('bench_model');
 		COMMIT;
 	END LOOP;
+END $$;
+
+-- The neighbours need no training, but a model to be compared with: a poor one will do.
+CREATE PROCEDURE neighbours(train regclass, test regclass, cuts int[], candidates regclass[], exclude regclass DEFAULT NULL)
+LANGUAGE plpgsql AS $$
+DECLARE
+	relation regclass;
+BEGIN
+	PERFORM metricrec.create_model('bench_model', train, user_tower => 'pooled', dimensions => 4, epochs => 1);
+	PERFORM metricrec.train('bench_model');
+	FOREACH relation IN ARRAY candidates LOOP
+		INSERT INTO measured
+		SELECT c.recommender, 1, CASE WHEN relation IS NULL THEN 'full' ELSE 'sampled' END, c.metric, c.k, c.value
+		FROM metricrec.compare('bench_model', test, cuts, relation, exclude, '{item_knn}') c WHERE c.k IS NOT NULL;
+	END LOOP;
+	PERFORM metricrec.drop_model('bench_model');
 END $$;
 
 -- By the rules of metricrec.evaluate(): training pairs and `exclude` are left out,

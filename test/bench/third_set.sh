@@ -10,7 +10,7 @@
 #             check the script; the last one is not looked at then
 #   --seeds   trainings per recipe, with seeds 1 to N; figures are means (default 3)
 #   --draws   draws of 99 negatives, evaluated one by one; figures are means (default 5)
-#   --only    of default, every preset, and the other algorithms that this version has
+#   --only    of default, no_times, als, bpr, item_knn, and every preset
 #
 # Prints one table: training seconds, hit rate and NDCG at 5 and 10 among 99 sampled
 # negatives and among all items, coverage and popularity of the lists of 10.  Recipes

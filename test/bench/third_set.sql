@@ -37,28 +37,20 @@ SELECT array_agg(('negatives_' || d)::regclass ORDER BY d) AS draws_made FROM ge
 
 CREATE TABLE recipes (ord serial, recipe text, options text, label text);
 INSERT INTO recipes (recipe, options, label) VALUES
-	('default', '', 'default recipe'),
+	('default', 'time_column => ''seq''', 'default recipe'),
+	('no_times', '', 'default recipe that knows no order of the interactions'),
+	('als', 'algorithm => ''als''', 'implicit ALS'),
+	('bpr', 'algorithm => ''bpr''', 'BPR matrix factorisation'),
 	('cml_paper', 'preset => ''cml_paper''', 'CML objective as published'),
 	('cml_released', 'preset => ''cml_released''', 'CML objective as in its code'),
 	('two_stage', 'preset => ''two_stage''', 'two-stage sampling of 1909.10912'),
 	('triplet', 'preset => ''triplet''', 'unsquared triplet of 2411.06374');
--- The other algorithms, if this version has them: create_model says which words it knows.
-CREATE FUNCTION knows(arguments text) RETURNS boolean LANGUAGE plpgsql AS $$
-BEGIN
-	EXECUTE format('SELECT metricrec.create_model(''bench_model'', ''bench.train_part'', %s)', arguments);
-	PERFORM metricrec.drop_model('bench_model');
-	RETURN true;
-EXCEPTION WHEN undefined_function OR invalid_parameter_value THEN
-	RETURN false;
-END $$;
-INSERT INTO recipes (recipe, options, label)
-SELECT word, format('algorithm => %L', word), label
-FROM (VALUES ('als', 'implicit ALS'), ('bpr', 'BPR matrix factorisation'), ('item_knn', 'item-kNN'), ('knn', 'item-kNN')) a(word, label)
-WHERE knows(format('algorithm => %L', word));
 DELETE FROM recipes WHERE NOT wanted(recipe, :'only');
 SELECT format('CALL popularity(''train_part'', ''held_part'', ''{5,10}'', %L)', c) FROM unnest(:'draws_made'::regclass[] || NULL::regclass) c \gexec
+SELECT format('CALL neighbours(''train_part'', ''held_part'', ''{5,10}'', %L)', :'draws_made'::regclass[] || NULL::regclass)
+WHERE wanted('item_knn', :'only') \gexec
 SELECT format('CALL measure(%L, %L, %s, ''train_part'', ''held_part'', ''{5,10}'', %L)', recipe,
-			  concat_ws(', ', 'time_column => ''seq''', nullif(options, '')), :seeds, :'draws_made'::regclass[] || NULL::regclass)
+			  options, :seeds, :'draws_made'::regclass[] || NULL::regclass)
 FROM recipes ORDER BY ord \gexec
 
 \echo
@@ -69,7 +61,8 @@ SELECT label AS recipe, t.train_s, t.epochs, t.tower,
 	   figure(recipe, 'full', 'hit_rate', 5) AS "full HR@5", figure(recipe, 'full', 'ndcg', 5) AS "NDCG@5",
 	   figure(recipe, 'full', 'hit_rate', 10) AS "HR@10", figure(recipe, 'full', 'ndcg', 10) AS "NDCG@10",
 	   round(figure(recipe, 'full', 'coverage', 10), 3) AS "coverage@10", round(figure(recipe, 'full', 'popularity', 10), 1) AS "popularity@10"
-FROM (SELECT ord, recipe, label FROM recipes UNION ALL SELECT 1000, 'popularity', 'most popular items') r
+FROM (SELECT ord, recipe, label FROM recipes UNION ALL
+	  VALUES (1000, 'item_knn', 'neighbours of the items (item-kNN)'), (1001, 'popularity', 'most popular items')) r
 LEFT JOIN LATERAL (SELECT round(avg(seconds)::numeric, 1) AS train_s, round(avg(epochs)) AS epochs, string_agg(DISTINCT tower, ',') AS tower
 				   FROM trained WHERE trained.recipe = r.recipe) t ON true
 ORDER BY ord;
