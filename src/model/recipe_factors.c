@@ -22,6 +22,14 @@
 #define SPARSE_SWEEPS 16
 #define DENSE_SWEEPS 8
 
+/* BPR: triples of a training, epochs, regularisation for sparse and for dense data. */
+#define BPR_TRIPLES 3e7
+#define BPR_MOST_EPOCHS 400
+#define BPR_LEAST_EPOCHS 10
+#define BPR_RATE 0.1
+#define SPARSE_DECAY 0.05
+#define DENSE_DECAY 0.005
+
 /* Standard deviation of a row's length at the start of ALS; of a coordinate at that of BPR. */
 #define ALS_START 0.1
 #define BPR_START 0.1
@@ -70,6 +78,15 @@ fill_als(MrHyper *als, uint64_t set, const MrInteractions *x)
 										  (fmax(als->als_regularization, 1e-9) * items));
 }
 
+/* Epochs of BPR: few pairs need as many triples as many pairs do, within reason. */
+static int32_t
+bpr_epochs(const MrInteractions *x)
+{
+	double		epochs = BPR_TRIPLES / (x->n_pairs > 0 ? x->n_pairs : 1);
+
+	return (int32_t) fmin(fmax(epochs, BPR_LEAST_EPOCHS), BPR_MOST_EPOCHS);
+}
+
 /*
  * Choose every hyper-parameter of a factorisation that the user did not give; see
  * mr_recipe_fill().  As many dimensions as the metric model has, so that points are of
@@ -91,7 +108,7 @@ mr_recipe_fill_factors(MrHyper *hyper, uint64_t set, const MrInteractions *x)
 	f.optimizer = MR_OPTIMIZER_SGD;
 	TAKE(DIMENSIONS, dimensions, 64);
 	TAKE(SEED, seed, 1);
-	TAKE(EPOCHS, epochs, 30);
+	TAKE(EPOCHS, epochs, bpr_epochs(x));
 	if (als)
 	{
 		TAKE(ALS_SOLVER, als_solver, MR_ALS_CHOLESKY);
@@ -101,9 +118,9 @@ mr_recipe_fill_factors(MrHyper *hyper, uint64_t set, const MrInteractions *x)
 	}
 	else
 	{
-		TAKE(LEARNING_RATE, learning_rate, 0.05);
+		TAKE(LEARNING_RATE, learning_rate, BPR_RATE);
 		TAKE(LEARNING_RATE_DECAY, learning_rate_decay, true);
-		TAKE(WEIGHT_DECAY, weight_decay, 0.01);
+		TAKE(WEIGHT_DECAY, weight_decay, between(SPARSE_DECAY, DENSE_DECAY, density(x)));
 	}
 #undef TAKE
 	f.init_deviation = als ? ALS_START / sqrt(f.dimensions > 1 ? f.dimensions - 1 : 1) : BPR_START;
