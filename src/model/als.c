@@ -154,7 +154,7 @@ mr_als_init(void *memory, size_t bytes, const MrHyper *hyper, const MrInteractio
 MrAls *
 mr_als_join(const MrHyper *hyper, const MrInteractions *x, const MrTeam *team, MrArena *shared, MrArena *own)
 {
-	MrAls		counted;
+	MrAls		sizes;
 	MrAls	   *als = mr_arena_take(own, 1, sizeof(MrAls));
 
 	if (!has_valid_width(hyper))
@@ -162,12 +162,12 @@ mr_als_join(const MrHyper *hyper, const MrInteractions *x, const MrTeam *team, M
 		shared->overflow = true;
 		return NULL;
 	}
-	if (als == NULL)
-		als = &counted;
-	set_sizes(als, hyper, x);
-	als->team = *team;
-	lay_out(als, shared, own);
-	return als == &counted ? NULL : als;
+	set_sizes(&sizes, hyper, x);
+	sizes.team = *team;
+	lay_out(&sizes, shared, own);
+	if (als)
+		*als = sizes;
+	return als;
 }
 
 /*
