@@ -52,9 +52,12 @@ mr_als_scratch_layout(const MrAls *als, MrAlsScratch *scratch, MrArena *arena)
 		scratch->place[i] = i;
 }
 
-/* Place everything, or count it when the arena has no base. */
+/*
+ * Place everything, or count it when the arenas have no base.  shared: what all members
+ * of a team see; own: what is this one's.  Without a team they are one.
+ */
 static void
-lay_out(MrAls *als, MrArena *arena)
+lay_out(MrAls *als, MrArena *shared, MrArena *own)
 {
 	const MrInteractions *x = als->x;
 	MrAlsSide  *users = &als->side[MR_ALS_USERS];
@@ -62,19 +65,31 @@ lay_out(MrAls *als, MrArena *arena)
 	size_t		row = als->stride * sizeof(float);
 	size_t		width = als->width;
 
-	als->item_start = mr_arena_take(arena, (size_t) x->n_items + 1, sizeof(int64_t));
-	als->item_users = mr_arena_take(arena, x->n_pairs, sizeof(int32_t));
+	als->item_start = mr_arena_take(shared, (size_t) x->n_items + 1, sizeof(int64_t));
+	als->item_users = mr_arena_take(shared, x->n_pairs, sizeof(int32_t));
 	if (x->weights)
-		als->item_weights = mr_arena_take(arena, x->n_pairs, sizeof(float));
-	*users = (MrAlsSide) {x->n_users, x->user_start, x->items, x->weights, mr_arena_take(arena, x->n_users, row)};
+		als->item_weights = mr_arena_take(shared, x->n_pairs, sizeof(float));
+	*users = (MrAlsSide) {x->n_users, x->user_start, x->items, x->weights, mr_arena_take(shared, x->n_users, row)};
 	*items = (MrAlsSide) {x->n_items, als->item_start, als->item_users, als->item_weights,
-		mr_arena_take(arena, x->n_items, row)};
-	als->gram = mr_arena_take(arena, width * width, sizeof(double));
-	als->spectrum = mr_arena_take(arena, width, sizeof(double));
-	als->eigen_doubles = mr_arena_take(arena, MR_EIGEN_DOUBLES(width), sizeof(double));
-	als->eigen_ints = mr_arena_take(arena, MR_EIGEN_INTS(width), sizeof(int));
-	als->axes = mr_arena_take(arena, width, row);
-	mr_als_scratch_layout(als, &als->scratch, arena);
+		mr_arena_take(shared, x->n_items, row)};
+	als->gram = mr_arena_take(own, width * width, sizeof(double));
+	als->spectrum = mr_arena_take(shared, width, sizeof(double));
+	als->eigen_doubles = mr_arena_take(own, MR_EIGEN_DOUBLES(width), sizeof(double));
+	als->eigen_ints = mr_arena_take(own, MR_EIGEN_INTS(width), sizeof(int));
+	als->axes = mr_arena_take(shared, width, row);
+	if (shared->members > 1)
+	{
+		als->board = mr_arena_take(shared, 1, sizeof(MrAlsBoard));
+		als->grams = mr_arena_take(shared, shared->members, width * width * sizeof(double));
+	}
+	mr_als_scratch_layout(als, &als->scratch, own);
+}
+
+/* Can it be done in so many dimensions? */
+static bool
+has_valid_width(const MrHyper *hyper)
+{
+	return hyper->dimensions >= 2 && hyper->dimensions <= MR_ALS_MAX_WIDTH + 1;
 }
 
 /*
@@ -87,12 +102,12 @@ mr_als_bytes(const MrHyper *hyper, const MrInteractions *x)
 	MrAls		als;
 	MrArena		arena = {NULL, 0, false};
 
-	if (hyper->dimensions < 2 || hyper->dimensions > MR_ALS_MAX_WIDTH + 1)
+	if (!has_valid_width(hyper))
 		return SIZE_MAX;
 	set_sizes(&als, hyper, x);
 	mr_arena_take(&arena, 1, ARENA_ALIGNMENT - 1);	/* the caller's block may start anywhere */
 	mr_arena_take(&arena, 1, sizeof(MrAls));
-	lay_out(&als, &arena);
+	lay_out(&als, &arena, &arena);
 	return arena.overflow ? SIZE_MAX : arena.used;
 }
 
@@ -128,7 +143,30 @@ mr_als_init(void *memory, size_t bytes, const MrHyper *hyper, const MrInteractio
 	arena.base = (char *) (((uintptr_t) memory + ARENA_ALIGNMENT - 1) & ~(uintptr_t) (ARENA_ALIGNMENT - 1));
 	als = mr_arena_take(&arena, 1, sizeof(MrAls));
 	set_sizes(als, hyper, x);
-	lay_out(als, &arena);
+	lay_out(als, &arena, &arena);
+	return als;
+}
+
+/*
+ * A member's ALS in the memory of a team's trainer (trainer.c), or, while its arenas
+ * have no base, only counted: then NULL.  The libraries are the caller's to load.
+ */
+MrAls *
+mr_als_join(const MrHyper *hyper, const MrInteractions *x, const MrTeam *team, MrArena *shared, MrArena *own)
+{
+	MrAls		sizes;
+	MrAls	   *als = mr_arena_take(own, 1, sizeof(MrAls));
+
+	if (!has_valid_width(hyper))
+	{
+		shared->overflow = true;
+		return NULL;
+	}
+	set_sizes(&sizes, hyper, x);
+	sizes.team = *team;
+	lay_out(&sizes, shared, own);
+	if (als)
+		*als = sizes;
 	return als;
 }
 
@@ -187,6 +225,9 @@ mr_als_start(MrAls *als, MrPoll poll, void *arg)
 
 	if (als->started)
 		return MR_OK;
+	als->started = als->team.rank > 0;
+	if (als->started)
+		return MR_OK;			/* what it would fill is the leader's to fill */
 	if (transpose(als, poll, arg) != MR_OK)
 		return MR_STOPPED;
 	mr_rng_seed(&rng, als->hyper.seed);
@@ -243,6 +284,8 @@ half_sweep(MrAls *als, MrAlsSideName side, double *objective, double *penalty, M
 	MrAlsSideName given = side == MR_ALS_USERS ? MR_ALS_ITEMS : MR_ALS_USERS;
 	MrStatus	status;
 
+	if (als->team.size > 1)
+		return mr_als_team_half_sweep(als, side, objective, penalty, poll, arg);
 	memset(als->gram, 0, (size_t) als->width * als->width * sizeof(double));
 	status = mr_als_gram(als, given, 0, als->side[given].n, als->gram, &als->scratch, poll, arg);
 	if (status == MR_OK)
@@ -276,6 +319,8 @@ mr_als_sweep(MrAls *als, MrPoll poll, void *arg, MrEpochResult *result)
 
 	memset(result, 0, sizeof(*result));
 	status = mr_als_start(als, poll, arg);
+	if (status == MR_OK)
+		status = mr_als_team_begin(als);
 	if (status == MR_OK && als->has_start && als->sweep == 0)
 		status = half_sweep(als, MR_ALS_USERS, &objective, &ignored, poll, arg);
 	if (status == MR_OK)

@@ -31,6 +31,7 @@
 #ifndef MR_ALS_H
 #define MR_ALS_H
 
+#include "model/points.h"
 #include "model/trainer.h"
 
 /* Coordinates of a row without the extra one: an eigen decomposition of this size takes .3 s. */
@@ -42,6 +43,8 @@ typedef struct MrAls MrAls;
 extern size_t mr_als_bytes(const MrHyper *hyper, const MrInteractions *x);
 extern MrAls *mr_als_init(void *memory, size_t bytes, const MrHyper *hyper, const MrInteractions *x,
 						  MrStatus *status);
+extern MrAls *mr_als_join(const MrHyper *hyper, const MrInteractions *x, const MrTeam *team,
+						  MrArena *shared, MrArena *own);
 extern MrStatus mr_als_set_start(MrAls *als, const MrStart *start, MrPoll poll, void *arg);
 extern MrStatus mr_als_sweep(MrAls *als, MrPoll poll, void *arg, MrEpochResult *result);
 extern MrStatus mr_als_export(MrAls *als, int32_t dimensions, float *users, float *items,

@@ -5,6 +5,7 @@
  *
  *	als.c		memory, start, one sweep, points out
  *	als_solve.c	the other side's Gram matrix and its axes, the rows' least squares
+ *	als_team.c	several processes at one sweep
  *
  * A sweep solves the items given the users, then the users given the items, so that
  * at the end each user is the exact answer to the items as they are.  One half:
@@ -42,6 +43,16 @@ typedef struct MrAlsSide
 	float	   *points;			/* [n][stride] zero behind the width */
 } MrAlsSide;
 
+/* Where the members of a team (team.h) leave word for each other. */
+typedef struct MrAlsBoard
+{
+	double		sums[MR_TEAM_MOST][3];	/* objective, penalty, whether it failed */
+	double		weight_sum;		/* the leader's, as the two below */
+	int32_t		sweep;
+	bool		has_start;
+	bool		failed;			/* there are no axes */
+} MrAlsBoard;
+
 /* Of one process. */
 typedef struct MrAlsScratch
 {
@@ -78,6 +89,9 @@ struct MrAls
 	double		items_penalty;	/* the regularisation term of the items, as they were solved */
 	double		weight_sum;		/* of all interactions */
 	float		radius;			/* the longest item's length, as last exported */
+	MrTeam		team;			/* with one, what is above but for gram and eigen_... is shared */
+	MrAlsBoard *board;
+	double	   *grams;			/* [members][width][width] */
 	MrAlsScratch scratch;
 };
 
@@ -98,6 +112,11 @@ mr_als_tick(MrAlsScratch *scratch, int64_t work, MrPoll poll, void *arg)
 /* als.c */
 extern void mr_als_scratch_layout(const MrAls *als, MrAlsScratch *scratch, MrArena *arena);
 extern MrStatus mr_als_start(MrAls *als, MrPoll poll, void *arg);
+
+/* als_team.c */
+extern MrStatus mr_als_team_begin(MrAls *als);
+extern MrStatus mr_als_team_half_sweep(MrAls *als, MrAlsSideName side, double *objective, double *penalty,
+									   MrPoll poll, void *arg);
 
 /* als_solve.c */
 extern MrStatus mr_als_gram(const MrAls *als, MrAlsSideName given, int32_t first, int32_t end,

@@ -200,6 +200,16 @@ export_items(MrTrainer *t, float *items, MrPoll poll, void *arg)
 }
 
 /*
+ * As mr_trainer_export(), of ALS, in rows of `dimensions`, which may be more than the
+ * trainer's: what is beyond is 0.
+ */
+MrStatus
+mr_trainer_export_als(MrTrainer *t, int32_t dimensions, MrPoll poll, void *arg, float *users, float *items)
+{
+	return mr_als_export(t->als, dimensions, users, items, poll, arg);
+}
+
+/*
  * Write the points: users [n_users][dimensions], items [n_items][dimensions].
  * A pooled user without interactions gets zeroes.  May be called between epochs;
  * training may go on afterwards.  Propagation is applied to what is written, not

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "math/gemm.h"
+#include "math/lapack.h"
 #include "model/propensity.h"
 #include "model/trainer_state.h"
 
@@ -114,6 +115,11 @@ lay_out(MrTrainer *t, MrArena *shared, MrArena *own)
 	int			user_flags = softmax ? (tags ? MR_POINTS_GRADIENT | MR_POINTS_SPARSE : 0) : hinge_flags;
 	MrHyper		hyper;
 
+	if (shared->members > 1 && t->hyper.algorithm == MR_ALGORITHM_ALS)
+	{
+		t->als = mr_als_join(&t->hyper, t->x, &t->team, shared, own);
+		return;
+	}
 	if (t->hyper.algorithm != MR_ALGORITHM_METRIC)
 	{
 		t->factors = mr_arena_take(own, t->factors_bytes, 1);
@@ -291,8 +297,10 @@ mr_trainer_init(void *memory, size_t bytes, const MrHyper *hyper,
 const char *
 mr_trainer_alone(const MrHyper *hyper, const MrInteractions *x)
 {
-	if (hyper->algorithm != MR_ALGORITHM_METRIC)
-		return "factorisations are trained by one process";
+	if (hyper->algorithm == MR_ALGORITHM_BPR)
+		return "BPR takes one interaction after the other, in one process";
+	if (hyper->algorithm == MR_ALGORITHM_ALS)
+		return NULL;
 	if ((x->user_features && hyper->user_combination != MR_COMBINE_ID) ||
 		(x->item_features && hyper->item_combination != MR_COMBINE_ID))
 		return "the networks of features are trained by one process";
@@ -314,6 +322,8 @@ mr_trainer_join(const MrTeam *team, int32_t members, void *shared, void *own, co
 	MrTrainer  *t;
 
 	*status = check_start(x);
+	if (*status == MR_OK && hyper->algorithm == MR_ALGORITHM_ALS && mr_lapack_load() != NULL)
+		*status = MR_NO_BLAS;
 	if (*status != MR_OK)
 		return NULL;
 	t = mr_arena_take(&private, 1, sizeof(MrTrainer));

@@ -242,6 +242,8 @@ extern MrTrainer *mr_trainer_join(const MrTeam *team, int32_t members, void *sha
 								  const MrInteractions *x, const MrPosts *posts, MrStatus *status);
 extern MrStatus mr_trainer_epoch(MrTrainer *t, MrPoll poll, void *arg, MrEpochResult *result);
 extern MrStatus mr_trainer_export(MrTrainer *t, MrPoll poll, void *arg, float *users, float *items);
+extern MrStatus mr_trainer_export_als(MrTrainer *t, int32_t dimensions, MrPoll poll, void *arg,
+									  float *users, float *items);
 extern MrStatus mr_trainer_export_new(MrTrainer *t, MrPoll poll, void *arg, float *users, float *items);
 extern float mr_trainer_new_item_bias(const MrTrainer *t);
 extern MrStatus mr_trainer_export_tags(MrTrainer *t, MrPoll poll, void *arg, float *tags);

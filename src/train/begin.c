@@ -20,6 +20,7 @@
 #include "model/als.h"
 #include "model/recency.h"
 #include "train/begin.h"
+#include "train/training.h"
 #include "util/compat.h"
 
 /* Sweeps: two gave .005 less ndcg at 10, eight .001 more (MovieLens-1M, doc/training.md). */
@@ -99,7 +100,7 @@ mr_begin_weights(MrRun *run, const MrHyper *hyper, MrInteractions *x)
 
 /* The sweeps, each a row of the log. */
 static void
-sweep(MrRun *run, MrAls *als, int32 sweeps)
+sweep(MrRun *run, MrTraining *training, int32 sweeps)
 {
 	for (int32 i = 1; i <= sweeps; i++)
 	{
@@ -109,7 +110,7 @@ sweep(MrRun *run, MrAls *als, int32 sweeps)
 		instr_time	end;
 
 		INSTR_TIME_SET_CURRENT(start);
-		mr_run_check_status(run, mr_als_sweep(als, mr_run_poll, run, &result));
+		mr_run_check_status(run, mr_training_epoch(training, &result));
 		INSTR_TIME_SET_CURRENT(end);
 		INSTR_TIME_SUBTRACT(end, start);
 		record.stage = "start";
@@ -126,36 +127,42 @@ static void
 make_points(MrRun *run, const MrHyper *hyper, const MrInteractions *x, MrBeginning *beginning)
 {
 	MrHyper		settings = als_hyper(run, hyper, x);
-	Size		bytes = mr_als_bytes(&settings, x);
-	void	   *memory = MemoryContextAllocHuge(run->context, bytes);
-	MrStatus	status;
-	MrAls	   *als = mr_als_init(memory, bytes, &settings, x, &status);
+	MrTrainingData data = {.hyper = &settings,.x = x};
+	MrTraining *training = mr_training_begin(run, &data);
 
-	mr_run_check_status(run, status);
-	sweep(run, als, settings.epochs);
+	sweep(run, training, settings.epochs);
 	mr_begin_free(beginning);
 	beginning->users = MemoryContextAllocHuge(run->context, points_bytes(hyper, x->n_users));
 	beginning->items = MemoryContextAllocHuge(run->context, points_bytes(hyper, x->n_items));
-	mr_run_check_status(run, mr_als_export(als, hyper->dimensions, beginning->users, beginning->items, mr_run_poll, run));
+	mr_run_check_status(run, mr_trainer_export_als(training->trainer, hyper->dimensions, mr_run_poll, run,
+												   beginning->users, beginning->items));
 	beginning->of = x;
 	beginning->dimensions = hyper->dimensions;
 	beginning->item_bias = hyper->item_bias;
-	pfree(memory);
+	mr_training_end(training);
 }
 
 /*
- * Puts the trainer where hyper->start says.  x must be the interactions without the
- * weights of recency, and *beginning what the training before left, or zero.
+ * The points that hyper->start asks for; before the training begins, so that there is
+ * one trainer at a time.  x must be the interactions without the weights of recency, and
+ * *beginning what the training before left, or zero.
  */
 void
-mr_begin_points(MrRun *run, const MrHyper *hyper, const MrInteractions *x, MrBeginning *beginning, MrTrainer *trainer)
+mr_begin_make(MrRun *run, const MrHyper *hyper, const MrInteractions *x, MrBeginning *beginning)
+{
+	if (hyper->start == MR_START_ALS &&
+		(beginning->of != x || beginning->dimensions != hyper->dimensions || beginning->item_bias != hyper->item_bias))
+		make_points(run, hyper, x, beginning);
+}
+
+/* Puts the trainer where hyper->start says: onto the points of mr_begin_make(). */
+void
+mr_begin_points(MrRun *run, const MrHyper *hyper, const MrBeginning *beginning, MrTrainer *trainer)
 {
 	MrStart		start = {0};
 
 	if (hyper->start != MR_START_ALS)
 		return;
-	if (beginning->of != x || beginning->dimensions != hyper->dimensions || beginning->item_bias != hyper->item_bias)
-		make_points(run, hyper, x, beginning);
 	start.users = beginning->users;
 	start.items = beginning->items;
 	mr_run_check_status(run, mr_trainer_set_start(trainer, &start, mr_run_poll, run));

@@ -23,8 +23,8 @@ typedef struct MrBeginning
 extern void mr_begin_check(MrRun *run);
 extern Size mr_begin_bytes(const MrRun *run, const MrHyper *hyper, const MrInteractions *x);
 extern void mr_begin_weights(MrRun *run, const MrHyper *hyper, MrInteractions *x);
-extern void mr_begin_points(MrRun *run, const MrHyper *hyper, const MrInteractions *x, MrBeginning *beginning,
-							MrTrainer *trainer);
+extern void mr_begin_make(MrRun *run, const MrHyper *hyper, const MrInteractions *x, MrBeginning *beginning);
+extern void mr_begin_points(MrRun *run, const MrHyper *hyper, const MrBeginning *beginning, MrTrainer *trainer);
 extern void mr_begin_free(MrBeginning *beginning);
 
 #endif							/* MR_BEGIN_H */

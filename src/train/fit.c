@@ -327,11 +327,13 @@ run_fit(MrRun *run, Fit *fit, MrBeginning *beginning)
 	data.x = &weighted;
 	data.posts = fit->posts;
 	data.held_out = fit->holdout ? &fit->holdout->held_out : NULL;
+	if (!run->warm)
+		mr_begin_make(run, &fit->hyper, fit->x, beginning);
 	training = mr_training_begin(run, &data);
 	if (run->warm)
 		mr_warm_begin(run, training->trainer);
 	else
-		mr_begin_points(run, &fit->hyper, fit->x, beginning, training->trainer);
+		mr_begin_points(run, &fit->hyper, beginning, training->trainer);
 
 	for (int32 epoch = 1; epoch <= fit->hyper.epochs; epoch++)
 	{

@@ -284,7 +284,9 @@ work_of_epoch(const MrHyper *hyper, const MrInteractions *x, const MrPosts *post
 	double		pairs = x->n_pairs;
 	double		work;
 
-	if (hyper->loss != MR_LOSS_SOFTMAX)
+	if (hyper->algorithm == MR_ALGORITHM_ALS)
+		work = (2 * pairs + ((double) x->n_users + x->n_items) * hyper->dimensions / 3) * hyper->dimensions;
+	else if (hyper->loss != MR_LOSS_SOFTMAX)
 		work = 3 * pairs * hyper->negatives;
 	else
 		work = 3.0 * x->n_users * (hyper->sampling == MR_SAMPLING_FULL ? x->n_items : hyper->negatives) + 2 * pairs;

@@ -14,7 +14,7 @@ CREATE TEMP TABLE wanted AS
 		(3, 'movielens_cml', 'ratings', 'cml_released')) v(ord, name, relation, preset)
 	WHERE name = ANY (string_to_array(:'only', ','));
 
-CREATE PROCEDURE measure(most int) LANGUAGE plpgsql AS $$
+CREATE OR REPLACE PROCEDURE measure(most int) LANGUAGE plpgsql AS $$
 DECLARE
 	wanted record;
 BEGIN

@@ -101,6 +101,7 @@ my %settings = (
 	'pooled' => q{user_tower => 'pooled', epochs => 30},
 	'free' => q{user_tower => 'free', epochs => 30},
 	'sampled' => q{user_tower => 'free', negative_sampling => 'uniform', negatives => 100, epochs => 30},
+	'als' => q{algorithm => 'als', epochs => 8},
 	'cml' => q{preset => 'cml_paper', epochs => 40},
 	'triplet' => q{preset => 'triplet', epochs => 40});
 foreach my $name (sort keys %settings)
