@@ -152,13 +152,27 @@ mr_begin_points(MrRun *run, const MrHyper *hyper, const MrInteractions *x, MrBeg
 {
 	MrStart		start = {0};
 
-	if (hyper->start != MR_START_ALS)
-		return;
 	if (beginning->of != x || beginning->dimensions != hyper->dimensions || beginning->item_bias != hyper->item_bias)
+	{
+		if (hyper->start != MR_START_ALS)
+			return;
 		make_points(run, hyper, x, beginning);
+	}
 	start.users = beginning->users;
 	start.items = beginning->items;
 	mr_run_check_status(run, mr_trainer_set_start(trainer, &start, mr_run_poll, run));
+}
+
+/* The next training on x shall begin at these points, which belong to *beginning from now on. */
+void
+mr_begin_at(MrBeginning *beginning, const MrInteractions *x, const MrHyper *hyper, float *users, float *items)
+{
+	mr_begin_free(beginning);
+	beginning->of = x;
+	beginning->dimensions = hyper->dimensions;
+	beginning->item_bias = hyper->item_bias;
+	beginning->users = users;
+	beginning->items = items;
 }
 
 void

@@ -8,7 +8,8 @@
 #include "train/train.h"
 
 /*
- * Points of ALS for one set of interactions, kept for the next training on the same.
+ * Points for one set of interactions, of ALS or of a training on a part of them, kept for
+ * the next training on the same.
  * All zero at first; mr_begin_free() gives the memory back.
  */
 typedef struct MrBeginning
@@ -25,6 +26,7 @@ extern Size mr_begin_bytes(const MrRun *run, const MrHyper *hyper, const MrInter
 extern void mr_begin_weights(MrRun *run, const MrHyper *hyper, MrInteractions *x);
 extern void mr_begin_points(MrRun *run, const MrHyper *hyper, const MrInteractions *x, MrBeginning *beginning,
 							MrTrainer *trainer);
+extern void mr_begin_at(MrBeginning *beginning, const MrInteractions *x, const MrHyper *hyper, float *users, float *items);
 extern void mr_begin_free(MrBeginning *beginning);
 
 #endif							/* MR_BEGIN_H */
