@@ -23,13 +23,22 @@
 #include "miscadmin.h"
 
 #include "train/early.h"
-#include "train/fit_internal.h"
 
 /* Epochs without a better validation. */
 #define PATIENCE 5
 
-/* The free tower is tried where users have at least this many items, or times are known. */
+/*
+ * With fewer held-out positives no training is stopped early by default: the difference of
+ * two epochs has a standard error of 3 per cent with 500 of them (of .9 with 6,000).
+ */
+#define EARLY_MIN_USERS 500
+
+/*
+ * The free tower is tried where users have at least this many items, where times are
+ * known, or where it costs next to nothing: users times items.
+ */
 #define FREE_HISTORY 40
+#define FREE_IS_CHEAP 1e8
 
 /* Held-out share of the interactions up to which the refit goes on from the validated points. */
 #define CONTINUE_SHARE 0.05
@@ -67,14 +76,15 @@ mr_early_patience(const MrRun *run)
 	users = count_possible(&run->data->positives);
 	if (options->validation_fraction > 0)
 		users *= options->validation_fraction;
-	return users < MR_VALIDATION_MIN_USERS ? 0 : PATIENCE;
+	return users < EARLY_MIN_USERS ? 0 : PATIENCE;
 }
 
 /* Is the free tower worth a try?  Few items tell too little of a user to learn a point from. */
 bool
 mr_early_tries_free(const MrInteractions *x)
 {
-	return x->times != NULL || x->n_pairs >= FREE_HISTORY * (int64) x->n_users;
+	return x->times != NULL || x->n_pairs >= FREE_HISTORY * (int64) x->n_users ||
+		(double) x->n_users * x->n_items < FREE_IS_CHEAP;
 }
 
 /* Can a candidate with this value after `epoch` of `epochs` still win against the rival's? */
