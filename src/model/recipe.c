@@ -119,15 +119,18 @@ base_preset(const MrHyper *hyper, uint64_t set)
  * Epochs of the softmax: 15 for a million pairs, more for small sets, which need
  * more visits of each pair; fewer for large ones, in which every item is met often
  * enough within a few.  On dense data (MovieLens) more than 20 still help a little.
+ * From ALS a million pairs need 10, and more of them fewer.
  */
 static int32_t
-softmax_epochs(const MrInteractions *x, double history)
+softmax_epochs(const MrInteractions *x, MrStartKind start, double history)
 {
 	double		pairs = x->n_pairs > 0 ? (double) x->n_pairs : 1;
 	double		epochs = 15 * pow(1e6 / pairs, 0.3);
 
 	if (history > DENSE_HISTORY)
 		epochs *= 1.5;
+	else if (start == MR_START_ALS)
+		epochs = fmin(epochs, 10 * pow(1e6 / pairs, 0.45));
 	return epochs < 5 ? 5 : epochs > 25 ? 25 : (int32_t) (epochs + 0.5);
 }
 
@@ -246,7 +249,6 @@ default_recipe(MrHyper *hyper, const MrHyper *given, uint64_t set, const MrInter
 	full.optimizer = MR_OPTIMIZER_ADAM;
 	full.dimensions = 64;
 	full.item_bias = true;
-	full.epochs = softmax_epochs(x, history);
 	full.batch_size = is_set(set, MR_HYPER_BATCH_SIZE) ? given->batch_size : softmax_batch(x);
 	full.learning_rate = 0.05;
 	full.learning_rate_decay = true;
@@ -257,6 +259,7 @@ default_recipe(MrHyper *hyper, const MrHyper *given, uint64_t set, const MrInter
 	full.propagation = 0;		/* lost much on dense data and won nothing on sparse */
 	full.seed = 1;
 	full.start = choose_start(given, set, x);
+	full.epochs = softmax_epochs(x, full.start, history);
 	if (is_set(set, MR_HYPER_RECENCY))
 		full.recency = given->recency;
 	else

@@ -142,6 +142,14 @@ make_points(MrRun *run, const MrHyper *hyper, const MrInteractions *x, MrBeginni
 	mr_training_end(training);
 }
 
+/* Are there points to begin this training with? */
+static bool
+serves(const MrBeginning *beginning, const MrHyper *hyper, const MrInteractions *x)
+{
+	return (beginning->is_given || hyper->start == MR_START_ALS) && beginning->of == x &&
+		beginning->dimensions == hyper->dimensions && beginning->item_bias == hyper->item_bias;
+}
+
 /*
  * The points that hyper->start asks for; before the training begins, so that there is
  * one trainer at a time.  x must be the interactions without the weights of recency, and
@@ -150,22 +158,35 @@ make_points(MrRun *run, const MrHyper *hyper, const MrInteractions *x, MrBeginni
 void
 mr_begin_make(MrRun *run, const MrHyper *hyper, const MrInteractions *x, MrBeginning *beginning)
 {
-	if (hyper->start == MR_START_ALS &&
-		(beginning->of != x || beginning->dimensions != hyper->dimensions || beginning->item_bias != hyper->item_bias))
+	if (hyper->start == MR_START_ALS && !serves(beginning, hyper, x))
 		make_points(run, hyper, x, beginning);
 }
 
-/* Puts the trainer where hyper->start says: onto the points of mr_begin_make(). */
+/* Puts the trainer onto the points of mr_begin_make() or mr_begin_at(), if there are some. */
 void
-mr_begin_points(MrRun *run, const MrHyper *hyper, const MrBeginning *beginning, MrTrainer *trainer)
+mr_begin_points(MrRun *run, const MrHyper *hyper, const MrInteractions *x, const MrBeginning *beginning,
+				MrTrainer *trainer)
 {
 	MrStart		start = {0};
 
-	if (hyper->start != MR_START_ALS)
+	if (!serves(beginning, hyper, x))
 		return;
 	start.users = beginning->users;
 	start.items = beginning->items;
 	mr_run_check_status(run, mr_trainer_set_start(trainer, &start, mr_run_poll, run));
+}
+
+/* The next training on x shall begin at these points, which belong to *beginning from now on. */
+void
+mr_begin_at(MrBeginning *beginning, const MrInteractions *x, const MrHyper *hyper, float *users, float *items)
+{
+	mr_begin_free(beginning);
+	beginning->of = x;
+	beginning->dimensions = hyper->dimensions;
+	beginning->item_bias = hyper->item_bias;
+	beginning->is_given = true;
+	beginning->users = users;
+	beginning->items = items;
 }
 
 void

@@ -64,16 +64,15 @@ settle_options(MrRun *run)
 		options->hyper.tower = mr_version_served(run->model)->tower.kind;
 		options->set |= UINT64CONST(1) << MR_HYPER_TOWER;
 	}
-	if (version != 0 && options->patience > 0)
+	if (version != 0 && options->patience != 0)
 	{
 		Datum		values[MR_VERSION_NATTS];
 		bool		nulls[MR_VERSION_NATTS];
 
 		mr_version_values(run->model, version, values, nulls);
-		options->hyper.epochs = DatumGetInt32(values[MR_VERSION_EPOCHS - 1]);
+		run->stop_epoch = DatumGetInt32(values[MR_VERSION_EPOCHS - 1]);
 		if (!nulls[MR_VERSION_RECIPE - 1])
-			options->hyper.epochs = mr_warm_full_epochs(DatumGetJsonbP(values[MR_VERSION_RECIPE - 1]), options->hyper.epochs);
-		options->set |= UINT64CONST(1) << MR_HYPER_EPOCHS;
+			run->stop_epoch = mr_warm_full_epochs(DatumGetJsonbP(values[MR_VERSION_RECIPE - 1]), run->stop_epoch);
 	}
 	options->refit = false;
 	options->patience = 0;

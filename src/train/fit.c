@@ -3,12 +3,13 @@
  *		From interactions to points: the recipe, the choice between the user
  *		towers by a validation split, the epochs.
  *
- *	nothing to choose					train on everything
- *	tower not given (without tags: with them it is free), or patience > 0
- *										hold one positive per user out;
- *										train each candidate without those, rank them;
+ *	few users, or a preset				train on everything
+ *	tower not given (without tags: with them it is free), or patience > 0, which is
+ *	the default (early.c)				hold one positive per user out;
+ *										train each candidate without those, rank them
+ *										after each epoch, keep the best epoch's points;
  *										the better by ndcg@100 (free: by half a per cent) is
- *										trained again on everything
+ *										trained on everything, or on to it
  *										(refit => false: its points are the version)
  *	features							one training more without them on the split,
  *										for the comparison in the version's metrics
@@ -23,13 +24,11 @@
 
 #include "model/embedder.h"
 #include "train/begin.h"
+#include "train/early.h"
 #include "train/fit_internal.h"
 #include "train/training.h"
 #include "train/warm.h"
 #include "util/compat.h"
-
-/* Users of the default validation split: the standard error of ndcg is then about 0.004. */
-#define VALIDATION_USERS 10000.0
 
 /*
  * Candidates and epochs are judged by ndcg at 100.  With 6,000 users the difference of
@@ -50,27 +49,6 @@ typedef struct Points
 	float	   *items;
 	float	   *tags;			/* NULL without tags */
 } Points;
-
-/* A trial of a search may be trained for fewer epochs than its own. */
-static void
-shorten(const MrRun *run, MrHyper *hyper)
-{
-	if (run->trial)
-		hyper->epochs = Min(hyper->epochs, run->trial->epochs);
-}
-
-/* The recipe with this user tower. */
-MrHyper
-mr_fit_recipe_with_tower(const MrRun *run, MrTowerKind tower)
-{
-	MrHyper		hyper = run->options.hyper;
-
-	hyper.tower = tower;
-	mr_recipe_fill_tags(&hyper, run->options.set | (UINT64CONST(1) << MR_HYPER_TOWER), &run->data->positives,
-						run->data->posts);
-	shorten(run, &hyper);
-	return hyper;
-}
 
 /* ---- memory ---- */
 
@@ -180,9 +158,12 @@ typedef struct Fit
 	Points		points;
 	MrTower		tower;
 	MrSideOutput output[2];		/* by MrSide, if it is final */
+	int32		last;			/* the schedule is for hyper.epochs, but it ends after so many */
+	double		rival;			/* the validation of the best candidate before, 0: none */
 	int32		epochs;			/* run, or up to the best one */
 	double		loss;
 	MrValidation validation;
+	double		value;			/* of the last validation, judged */
 	bool		diverged;		/* a trial only: in a training it is an error */
 } Fit;
 
@@ -261,7 +242,8 @@ validate_epoch(MrRun *run, Fit *fit, MrTraining *training, Points *scratch, MrEp
 	validate(run, training, &fit->tower, fit->holdout, scratch, &now);
 	record->has_ndcg = true;
 	record->ndcg = score(run, &fit->hyper, &now);
-	if (fit->validation.done && !(judge(run, &fit->hyper, &now) > judge(run, &fit->hyper, &fit->validation)))
+	fit->value = judge(run, &fit->hyper, &now);
+	if (fit->validation.done && !(fit->value > judge(run, &fit->hyper, &fit->validation)))
 	{
 		fit->tower = best_tower;	/* it goes with the points that are kept */
 		return false;
@@ -287,7 +269,7 @@ run_epoch(MrRun *run, Fit *fit, MrTraining *training, int32 epoch, Points *scrat
 	MrEpochRecord record = {0};
 	MrEpochResult result;
 	instr_time	start;
-	bool		last = epoch == fit->hyper.epochs;
+	bool		last = epoch == fit->last;
 	bool		best = true;
 
 	INSTR_TIME_SET_CURRENT(start);
@@ -333,19 +315,22 @@ run_fit(MrRun *run, Fit *fit, MrBeginning *beginning)
 	if (run->warm)
 		mr_warm_begin(run, training->trainer);
 	else
-		mr_begin_points(run, &fit->hyper, beginning, training->trainer);
+		mr_begin_points(run, &fit->hyper, fit->x, beginning, training->trainer);
 
-	for (int32 epoch = 1; epoch <= fit->hyper.epochs; epoch++)
+	if (fit->last == 0)
+		fit->last = fit->hyper.epochs;
+	for (int32 epoch = 1; epoch <= fit->last; epoch++)
 	{
 		since_best = run_epoch(run, fit, training, epoch, &scratch) ? 0 : since_best + 1;
 		if (fit->diverged)
 			break;
-		if (fit->each_epoch && run->options.patience > 0 && since_best >= run->options.patience)
+		if (fit->each_epoch && (since_best >= run->options.patience ||
+								mr_early_is_hopeless(fit->value, fit->rival, epoch, fit->last)))
 			break;
 	}
 	if (!fit->holdout)
 	{
-		fit->epochs = fit->hyper.epochs;
+		fit->epochs = fit->last;
 		(void) export_points(run, fit, training->trainer, &fit->points);
 		keep_towers(run, fit, training->trainer);
 	}
@@ -371,24 +356,29 @@ free_fit(Fit *fit)
 		}
 }
 
+/* What the validation says of a candidate; the free tower must win by its advantage. */
+static double
+value_of(const MrRun *run, const Fit *fit)
+{
+	return judge(run, &fit->hyper, &fit->validation) / (fit->hyper.tower == MR_TOWER_FREE ? FREE_ADVANTAGE : 1);
+}
+
 /* Is the candidate worth more than what is best so far? */
 static bool
 is_better(const MrRun *run, const Fit *candidate, const Fit *best)
 {
-	double		advantage = candidate->hyper.tower == MR_TOWER_FREE ? FREE_ADVANTAGE : 1;
-
-	return best->points.items == NULL || !best->validation.done ||
-		judge(run, &candidate->hyper, &candidate->validation) > advantage * judge(run, &best->hyper, &best->validation);
+	return best->points.items == NULL || !best->validation.done || value_of(run, candidate) >= value_of(run, best);
 }
 
 /*
- * Trains the candidates on the split; the better by ndcg@100 stays in *best.
+ * Trains the candidates on the split; the better by ndcg@100 stays in *best.  The free
+ * tower is the first, as it takes fewer epochs.
  */
 static void
 choose_by_validation(MrRun *run, const MrHoldout *holdout, bool towers, MrBeginning *beginning, Fit *best)
 {
-	static const MrTowerKind candidates[] = {MR_TOWER_POOLED, MR_TOWER_FREE};
-	static const char *const stages[] = {"validate pooled", "validate free"};
+	static const MrTowerKind candidates[] = {MR_TOWER_FREE, MR_TOWER_POOLED};
+	static const char *const stages[] = {"validate free", "validate pooled"};
 
 	for (int i = 0; i < lengthof(candidates); i++)
 	{
@@ -398,11 +388,13 @@ choose_by_validation(MrRun *run, const MrHoldout *holdout, bool towers, MrBeginn
 			continue;
 		fit.stage = run->trial ? run->trial->stage : stages[i];
 		fit.hyper = mr_fit_recipe_with_tower(run, candidates[i]);
+		fit.last = Min(run->stop_epoch, fit.hyper.epochs);
 		fit.x = &holdout->train;
 		fit.posts = run->data->posts ? &holdout->train_posts : NULL;
 		fit.holdout = holdout;
 		fit.each_epoch = run->options.patience > 0;
 		fit.is_final = !run->options.refit;
+		fit.rival = best->validation.done ? judge(run, &best->hyper, &best->validation) : 0;
 		run_fit(run, &fit, beginning);
 		if (is_better(run, &fit, best))
 		{
@@ -445,39 +437,6 @@ validate_plain(MrRun *run, const MrHoldout *holdout, const Fit *best)
 	free_points(&fit.points);
 }
 
-/* The share of users to validate on; 0 = there is nothing to validate. */
-static double
-validation_fraction(const MrRun *run, bool towers)
-{
-	int32		users = run->warm ? mr_warm_validated_users(run) : run->data->positives.n_users;
-
-	if (run->warm && users < MR_VALIDATION_MIN_USERS)
-		return 0;
-	if (run->options.validation_fraction >= 0)
-		return run->options.validation_fraction;
-	if (!towers && run->options.patience == 0)
-		return 0;
-	return Min(1.0, VALIDATION_USERS / users);
-}
-
-/* Checked when they were set; a catalogue of another release may hold others. */
-static void
-check_conflict(const MrRun *run)
-{
-	const char *conflict = mr_recipe_conflict(&run->hyper);
-
-	if (run->data->posts && run->data->positives.user_features && run->hyper.tower == MR_TOWER_POOLED &&
-		run->hyper.user_combination != MR_COMBINE_ID)
-		conflict = "tags and user_features need user_tower \"free\": a tag's query knows a pooled user by the items alone";
-
-	if (conflict)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("hyper-parameters of model \"%s\" contradict each other", run->model->name),
-				 errdetail_internal("%s", conflict),
-				 errhint("Change them with metricrec.alter_model().")));
-}
-
 static void
 take_fit(MrRun *run, const Fit *fit)
 {
@@ -492,19 +451,33 @@ take_fit(MrRun *run, const Fit *fit)
 }
 
 /*
- * Fills run->hyper for run->options; true if both user towers are to be tried.  Error if
- * the options contradict each other.
+ * Trains on everything, as long as the best candidate was; without one, all epochs.  The
+ * recipe that the version tells is the candidate's, with the whole schedule.
  */
-bool
-mr_fit_recipe(MrRun *run)
+static void
+refit(MrRun *run, MrBeginning *beginning, Fit *best)
 {
-	mr_begin_check(run);
-	run->hyper = run->options.hyper;
-	mr_recipe_fill_tags(&run->hyper, run->options.set, &run->data->positives, run->data->posts);
-	check_conflict(run);
-	shorten(run, &run->hyper);
-	return run->hyper.algorithm == MR_ALGORITHM_METRIC && run->hyper.loss == MR_LOSS_SOFTMAX &&
-		!mr_option_is_set(&run->options, MR_HYPER_TOWER) && run->options.validation_fraction != 0 && run->data->posts == NULL;
+	MrHyper		recipe = run->hyper;
+	Fit			final = {0};
+
+	final.stage = "train";
+	final.is_final = true;
+	final.hyper = recipe;
+	final.last = best->epochs;
+	final.x = &run->data->positives;
+	final.posts = run->data->posts;
+	if (best->points.items && mr_early_continues(run))
+	{
+		mr_begin_at(beginning, final.x, &recipe, best->points.users, best->points.items);
+		mr_early_shorten(&final.hyper, &final.last);
+	}
+	else if (best->points.items)
+		free_points(&best->points);
+	run_fit(run, &final, beginning);
+	take_fit(run, &final);
+	run->hyper = recipe;
+	if (best->epochs > 0)
+		run->epochs = best->epochs;
 }
 
 /* See train.h: fills everything of the run from hyper to validation. */
@@ -515,11 +488,11 @@ mr_run_fit(MrRun *run)
 	const MrInteractions *x = &run->data->positives;
 	MrBeginning beginning = {0};
 	Fit			best = {0};
-	Fit			final = {0};
 	bool		towers = mr_fit_recipe(run);
 	double		fraction;
 
-	fraction = validation_fraction(run, towers);
+	run->options.patience = mr_early_patience(run);
+	fraction = mr_fit_fraction(run, towers);
 	mr_fit_check_memory(run, towers, fraction > 0, 0);
 
 	if (fraction > 0)
@@ -542,33 +515,12 @@ mr_run_fit(MrRun *run)
 		run->options.validation_fraction = 0;
 
 	if (run->users == NULL || run->options.refit)
-	{
-		if (run->users)
-		{
-			run->hyper.epochs = best.epochs;
-			free_points(&best.points);
-		}
-		final.stage = "train";
-		final.is_final = true;
-		final.hyper = run->hyper;
-		final.x = x;
-		final.posts = run->data->posts;
-		run_fit(run, &final, &beginning);
-		take_fit(run, &final);
-	}
+		refit(run, &beginning, &best);
 	mr_begin_free(&beginning);
 	MemoryContextSwitchTo(before);
 }
 
 /* ---- trials of a search ---- */
-
-/* The share of users that a search validates on. */
-double
-mr_fit_trial_fraction(const MrRun *run)
-{
-	return run->options.validation_fraction > 0 ? run->options.validation_fraction :
-		Min(1.0, VALIDATION_USERS / run->data->positives.n_users);
-}
 
 /*
  * Trains run->options on the split, for at most run->trial->epochs epochs, and

@@ -1,6 +1,6 @@
 /*
  * fit_internal.h
- *		What fit.c shares with fit_memory.c; and what tune.c needs of it: one setting of the
+ *		What fit.c shares with fit_recipe.c and fit_memory.c; and what tune.c needs of it: one setting of the
  *		hyper-parameters, trained on a split and judged.
  *
  *		run->trial = &trial
@@ -41,10 +41,13 @@ struct MrTrialRun
 	double		validation_seconds;
 };
 
-/* fit.c */
+/* fit_recipe.c */
 extern MrHyper mr_fit_recipe_with_tower(const MrRun *run, MrTowerKind tower);
 extern bool mr_fit_recipe(MrRun *run);
+extern double mr_fit_fraction(const MrRun *run, bool towers);
 extern double mr_fit_trial_fraction(const MrRun *run);
+
+/* fit.c */
 extern void mr_fit_trial(MrRun *run, const MrHoldout *holdout);
 
 /* fit_memory.c */

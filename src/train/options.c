@@ -459,6 +459,7 @@ mr_options_read(Jsonb *stored, MrOptions *options)
 
 	memset(options, 0, sizeof(*options));
 	options->validation_fraction = -1;
+	options->patience = -1;
 	options->num_workers = -1;
 	options->refit = true;
 	options->keep_versions = 2;

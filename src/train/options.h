@@ -27,7 +27,7 @@ typedef struct MrOptions
 	MrHyper		hyper;
 	uint64		set;			/* 1 << MR_HYPER_... */
 	double		validation_fraction;	/* of the users; < 0 = the recipe chooses */
-	int32		patience;		/* epochs without a better validation; 0 = all epochs run */
+	int32		patience;		/* epochs without a better validation; 0 = all epochs run; < 0 = the recipe chooses */
 	int32		num_workers;	/* beside the session; < 0 = as many as help */
 	bool		refit;			/* after validation, train on everything */
 	int32		keep_versions;

@@ -80,6 +80,7 @@ typedef struct MrRun
 	float	   *items;			/* [n_items][dimensions] */
 	MrSideOutput output[2];		/* by MrSide */
 	float	   *tags;			/* [n_tags][dimensions], NULL without tags */
+	int32		stop_epoch;		/* evaluate: where the version's training stopped, 0: at the end of its schedule */
 	int32		epochs;			/* of the training that gave the points */
 	double		loss;			/* of its last epoch */
 	MrValidation validation;

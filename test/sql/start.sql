@@ -30,11 +30,18 @@ SELECT version FROM metricrec.train('plain');
 SELECT recipe ->> 'start' AS start, recipe ->> 'recency' AS recency FROM metricrec.model_versions WHERE model = 'plain';
 
 -- from ALS: its sweeps are rows of the log; both candidates of a validation share them
-SELECT model FROM metricrec.create_model('als', 'likes', dimensions => 8, start => 'als', epochs => 3);
+SELECT model FROM metricrec.create_model('als', 'likes', dimensions => 8, start => 'als', epochs => 3, refit => false);
 SELECT version FROM metricrec.train('als');
 SELECT stage, array_agg(epoch ORDER BY step) AS epochs, bool_and(loss > 0) AS filled
 FROM metricrec.training_log WHERE model = 'als' GROUP BY stage ORDER BY min(step);
 SELECT recipe ->> 'start' AS start FROM metricrec.model_versions WHERE model = 'als';
+
+-- early stopping keeps the best epoch, and a refit may go on from its points
+SELECT model FROM metricrec.create_model('on', 'likes', dimensions => 8, start => 'als', epochs => 30, patience => 3, user_tower => 'pooled');
+SELECT version, epochs BETWEEN 1 AND 30 AS stopped FROM metricrec.train('on');
+SELECT l.stage, CASE WHEN l.stage = 'train' THEN max(l.epoch) <= 15 ELSE max(l.epoch) BETWEEN any_value AND any_value + 3 END AS as_many, bool_and((l.ndcg IS NULL) = (l.stage <> 'validate pooled')) AS validated
+FROM metricrec.training_log l, (SELECT epochs AS any_value FROM metricrec.model_versions WHERE model = 'on') v WHERE l.model = 'on' GROUP BY l.stage, any_value HAVING l.stage <> 'start' ORDER BY l.stage;
+SELECT recipe ->> 'epochs' AS schedule, recipe ->> 'patience' AS patience, (recipe ->> 'learning_rate')::float8 AS rate FROM metricrec.model_versions WHERE model = 'on';
 
 -- the same seed, the same bits
 SELECT model FROM metricrec.alter_model('als', user_tower => 'free');
