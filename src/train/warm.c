@@ -42,8 +42,9 @@
 /* The share of a full training's epochs, to which that of the new pairs is added. */
 #define LEAST_EPOCHS 0.25
 
-/* Of a full training's learning rate. */
-#define RATE 0.3
+/* Of a full training's learning rate; free users have to come all the way from the mean of their items. */
+#define RATE_POOLED 0.3
+#define RATE_FREE 0.5
 
 /* ---- the served tables ---- */
 
@@ -370,8 +371,8 @@ mr_warm_validated_users(const MrRun *run)
 /*
  * The schedule.  In the scenario of doc/training.md a quarter of the epochs was enough
  * where a sixth of the pairs was new and users are dense, and where they are sparse the
- * more was needed the more was new.  Higher rates than a third drive the points from
- * where they are first.
+ * more was needed the more was new.  The full rate drives the points from where they are
+ * first.
  */
 void
 mr_warm_schedule(const MrWarm *warm, int64 n_pairs, MrHyper *hyper)
@@ -379,5 +380,5 @@ mr_warm_schedule(const MrWarm *warm, int64 n_pairs, MrHyper *hyper)
 	double		share = LEAST_EPOCHS + (double) warm->new_pairs / Max(n_pairs, 1);
 
 	hyper->epochs = Max(1, (int32) (hyper->epochs * Min(share, 1.0) + 0.5));
-	hyper->learning_rate *= RATE;
+	hyper->learning_rate *= hyper->tower == MR_TOWER_FREE ? RATE_FREE : RATE_POOLED;
 }
