@@ -14,9 +14,9 @@
  * and a row without a given point begins where the tower puts it by its features, if
  * it has some.
  *
- * Free users begin at the mean of their items' points, old users as well.  Their own
- * points of before would be nearer to the end, but users who go on from them end worse:
- * they have learned the old interactions by heart (doc/training.md has the figures).
+ * Free users may begin at the mean of their items' points, too, old users as well.  Their
+ * own points would be nearer to the end, but where a user's point was trained for long, or for
+ * what was recent then, users who go on from it end worse (doc/training.md has the figures).
  */
 #include <math.h>
 #include <string.h>
@@ -101,9 +101,9 @@ mr_start_towers(MrTrainer *t, const MrStart *start, MrPoll poll, void *arg)
 /* ---- users ---- */
 
 /*
- * The mean of the given points of each user's items into users [n_users][dimensions];
- * has_user [n_users] is 0 for a user none of whose items has one.  The last coordinate
- * of a user is 0, if it is a bias.
+ * The mean of the given points of each user's items, by the weights of the
+ * interactions, into users [n_users][dimensions]; has_user [n_users] is 0 for a user none
+ * of whose items has one.  The last coordinate of a user is 0, if it is a bias.
  *
  * items		[n_items][dimensions], has_item [n_items]
  */
@@ -117,12 +117,13 @@ mr_start_users(const MrInteractions *x, int32_t dimensions, bool item_bias, cons
 	for (int32_t u = 0; u < x->n_users; u++)
 	{
 		float	   *user = users + (size_t) u * dimensions;
-		int64_t		n = 0;
+		double		sum = 0;
 
 		memset(user, 0, dimensions * sizeof(float));
 		for (int64_t p = x->user_start[u]; p < x->user_start[u + 1]; p++)
 		{
 			const float *item = items + (size_t) x->items[p] * dimensions;
+			float		weight;
 
 			work += dimensions;
 			if (work >= MR_POLL_WORK)
@@ -133,13 +134,14 @@ mr_start_users(const MrInteractions *x, int32_t dimensions, bool item_bias, cons
 			}
 			if (!has_item[x->items[p]])
 				continue;
-			n++;
+			weight = x->weights ? x->weights[p] : 1;
+			sum += weight;
 			for (int32_t k = 0; k < width; k++)
-				user[k] += item[k];
+				user[k] += weight * item[k];
 		}
-		has_user[u] = n > 0;
-		for (int32_t k = 0; n > 0 && k < width; k++)
-			user[k] /= (float) n;
+		has_user[u] = sum > 0;
+		for (int32_t k = 0; sum > 0 && k < width; k++)
+			user[k] /= (float) sum;
 	}
 	return MR_OK;
 }

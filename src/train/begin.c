@@ -21,6 +21,7 @@
 #include "model/recency.h"
 #include "train/begin.h"
 #include "train/training.h"
+#include "train/warm.h"
 #include "util/compat.h"
 
 /* Sweeps: two gave .005 less ndcg at 10, eight .001 more (MovieLens-1M, doc/training.md). */
@@ -69,7 +70,9 @@ mr_begin_bytes(const MrRun *run, const MrHyper *hyper, const MrInteractions *x)
 {
 	Size		bytes = 0;
 
-	if (hyper->start == MR_START_ALS)
+	if (run->warm)
+		bytes = mr_warm_begin_bytes(run, x);
+	else if (hyper->start == MR_START_ALS)
 	{
 		MrHyper		als = als_hyper(run, hyper, x);
 

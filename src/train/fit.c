@@ -313,7 +313,7 @@ run_fit(MrRun *run, Fit *fit, MrBeginning *beginning)
 		mr_begin_make(run, &fit->hyper, fit->x, beginning);
 	training = mr_training_begin(run, &data);
 	if (run->warm)
-		mr_warm_begin(run, training->trainer);
+		mr_warm_begin(run, &weighted, training->trainer);
 	else
 		mr_begin_points(run, &fit->hyper, fit->x, beginning, training->trainer);
 

@@ -3,13 +3,14 @@
  *		A training that starts from the version that is served.
  *
  *		fits?	the version was trained with the same hyper-parameters	warm_fit.c
+ *		keep	what its recipe chose from the data						warm_fit.c
  *		read	its points, by key into the rows of the new data set
- *		keep	what its recipe chose from the data; fewer epochs		warm_fit.c
+ *		shorten	fewer epochs, another rate								warm_fit.c
  *		begin	the trainer starts with the points
  *
  *	version table  (key, point, interactions) --idmap--> row --> start.items[row]
  *	new item						no start: at random, or by its features
- *	free user						mean of the items' points; with tags the user's own
+ *	free user						mean of the items' points, or the user's own
  *	pooled user						nothing: it is made of the items
  *	key that is in no interaction	gone
  *
@@ -38,12 +39,6 @@
 #include "train/warm.h"
 #include "type/embedding.h"
 #include "util/pgutil.h"
-
-/* The share of a full training's epochs, to which that of the new pairs is added. */
-#define LEAST_EPOCHS 0.25
-
-/* Of a full training's learning rate. */
-#define RATE 0.3
 
 /* ---- the served tables ---- */
 
@@ -157,9 +152,7 @@ ids_of(const MrRun *run, MrSide side)
 static bool
 wants_points(const MrRun *run, MrSide side)
 {
-	if (side == MR_SIDE_USER)
-		return run->data->posts && run->warm->tower.kind == MR_TOWER_FREE;
-	return true;
+	return side != MR_SIDE_USER || run->warm->keeps_users;
 }
 
 static bool
@@ -179,7 +172,7 @@ check_memory(const MrRun *run)
 	{
 		Size		row = sizeof(uint8) + sizeof(int64);
 
-		if (wants_points(run, side) || warm->tower.kind == MR_TOWER_FREE)
+		if (wants_points(run, side))
 			row += mul_size(sizeof(float), warm->tower.dimensions);
 		needed = add_size(needed, mul_size(row, mr_idmap_size(ids_of(run, side))));
 	}
@@ -232,24 +225,6 @@ mark_grown(MrRun *run, const int64 *before)
 		run->warm->grown[u] = x->user_start[u + 1] - x->user_start[u] > before[u];
 }
 
-/* Free users: their own points with tags, else the mean of their items' points. */
-static void
-place_users(MrRun *run, Rows *users, const Rows *items)
-{
-	MrWarm	   *warm = run->warm;
-
-	if (warm->tower.kind != MR_TOWER_FREE)
-		return;
-	if (users->points == NULL)
-	{
-		users->points = allocate_zero(run, mul_size(sizeof(float), warm->tower.dimensions), run->data->positives.n_users);
-		mr_run_check_status(run, mr_start_users(&run->data->positives, warm->tower.dimensions, warm->tower.item_bias,
-												items->points, items->has, users->points, users->has, mr_run_poll, run));
-	}
-	warm->start.users = users->points;
-	warm->start.has_user = users->has;
-}
-
 /* The points of all sides; NULL, or why not. */
 static const char *
 read_points(MrRun *run, const Oid *tables)
@@ -274,7 +249,11 @@ read_points(MrRun *run, const Oid *tables)
 	warm->start.has_tag = rows[MR_SIDE_TAG].has;
 	warm->start.user_weight = warm->tower.user_weight;
 	warm->start.radius = warm->tower.radius;
-	place_users(run, &rows[MR_SIDE_USER], &rows[MR_SIDE_ITEM]);
+	if (warm->keeps_users)
+	{
+		warm->start.users = rows[MR_SIDE_USER].points;
+		warm->start.has_user = rows[MR_SIDE_USER].has;
+	}
 	return NULL;
 }
 
@@ -313,8 +292,11 @@ prepare(MrRun *run)
 	const char *why = mr_warm_fits(run);
 	Oid			tables[MR_SIDES] = {InvalidOid};
 
-	if (why == NULL && !mr_version_tables(run->model, run->warm->version, tables))
-		why = psprintf("version %d is gone", run->warm->version);
+	if (why)
+		return why;
+	mr_warm_keep(run);
+	if (!mr_version_tables(run->model, run->warm->version, tables))
+		return psprintf("version %d is gone", run->warm->version);
 	for (int side = 0; why == NULL && side < 2; side++)
 		why = read_tower(run, side);
 	return why ? why : read_points(run, tables);
@@ -324,14 +306,16 @@ prepare(MrRun *run)
 void
 mr_warm_prepare(MrRun *run)
 {
+	MrOptions	options = run->options;
 	const char *why;
 
 	run->warm = palloc0(sizeof(MrWarm));
 	why = prepare(run);
 	if (why == NULL)
-		mr_warm_keep(run);
+		mr_warm_schedule(run);
 	else
 	{
+		run->options = options;
 		run->warm = NULL;
 		run->cold_because = why;
 		ereport(NOTICE,
@@ -340,19 +324,58 @@ mr_warm_prepare(MrRun *run)
 	}
 }
 
-/* The trainer begins with the version's points. */
-void
-mr_warm_begin(MrRun *run, MrTrainer *trainer)
-{
-	MrStatus	status = mr_trainer_set_start(trainer, &run->warm->start, mr_run_poll, run);
+/* ---- the beginning of a training ---- */
 
+/* What it holds beside the trainer. */
+Size
+mr_warm_begin_bytes(const MrRun *run, const MrInteractions *x)
+{
+	if (!run->warm->free_users || run->warm->keeps_users)
+		return 0;
+	return mul_size(add_size(mul_size(sizeof(float), run->warm->tower.dimensions), sizeof(uint8)), Max(x->n_users, 1));
+}
+
+/* Free users at the mean of their items' points, as far as these are trained on. */
+static void
+place_users(MrRun *run, const MrInteractions *x, MrStart *start)
+{
+	const MrTower *tower = &run->warm->tower;
+	float	   *users = allocate_zero(run, mul_size(sizeof(float), tower->dimensions), x->n_users);
+	uint8	   *has_user = allocate_zero(run, sizeof(uint8), x->n_users);
+
+	mr_run_check_status(run, mr_start_users(x, tower->dimensions, tower->item_bias, start->items, start->has_item,
+											users, has_user, mr_run_poll, run));
+	start->users = users;
+	start->has_user = has_user;
+}
+
+/*
+ * Puts the trainer at the version's points.  x is what it trains on, with all weights: a
+ * held-out pair must not say where its user begins.
+ */
+void
+mr_warm_begin(MrRun *run, const MrInteractions *x, MrTrainer *trainer)
+{
+	MrWarm	   *warm = run->warm;
+	MrStart		start = warm->start;
+	bool		places = warm->free_users && !warm->keeps_users;
+	MrStatus	status;
+
+	if (places)
+		place_users(run, x, &start);
+	status = mr_trainer_set_start(trainer, &start, mr_run_poll, run);
 	if (status == MR_DIVERGED)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("cannot start from version %d of model \"%s\"", run->warm->version, run->model->name),
+				 errmsg("cannot start from version %d of model \"%s\"", warm->version, run->model->name),
 				 errdetail("A point is not finite, or a tower is damaged."),
 				 errhint("Train without warm_start.")));
 	mr_run_check_status(run, status);
+	if (places)
+	{
+		pfree(unconstify(float *, start.users));
+		pfree(unconstify(uint8 *, start.has_user));
+	}
 }
 
 /* Users on whose latest pair a warm start can be validated. */
@@ -365,19 +388,4 @@ mr_warm_validated_users(const MrRun *run)
 	for (int32 u = 0; run->warm->grown && u < x->n_users; u++)
 		n += run->warm->grown[u] && x->user_start[u + 1] - x->user_start[u] > 1;
 	return n;
-}
-
-/*
- * The schedule.  In the scenario of doc/training.md a quarter of the epochs was enough
- * where a sixth of the pairs was new and users are dense, and where they are sparse the
- * more was needed the more was new.  Higher rates than a third drive the points from
- * where they are first.
- */
-void
-mr_warm_schedule(const MrWarm *warm, int64 n_pairs, MrHyper *hyper)
-{
-	double		share = LEAST_EPOCHS + (double) warm->new_pairs / Max(n_pairs, 1);
-
-	hyper->epochs = Max(1, (int32) (hyper->epochs * Min(share, 1.0) + 0.5));
-	hyper->learning_rate *= RATE;
 }

@@ -16,6 +16,9 @@ typedef struct MrWarm
 	MrTower		tower;			/* of that version */
 	Jsonb	   *recipe;			/* of that version */
 	int32		full_epochs;	/* of the last full training */
+	MrHyper		hyper;			/* of a full training with what is kept */
+	bool		free_users;		/* they have points of their own, */
+	bool		keeps_users;	/* and begin there, not at their items */
 	MrStart		start;
 	int32		known_items;	/* items that the version has */
 	int64		new_pairs;		/* that it was not trained on */
@@ -25,13 +28,14 @@ typedef struct MrWarm
 
 /* warm.c */
 extern void mr_warm_prepare(MrRun *run);
-extern void mr_warm_begin(MrRun *run, MrTrainer *trainer);
+extern Size mr_warm_begin_bytes(const MrRun *run, const MrInteractions *x);
+extern void mr_warm_begin(MrRun *run, const MrInteractions *x, MrTrainer *trainer);
 extern int32 mr_warm_validated_users(const MrRun *run);
-extern void mr_warm_schedule(const MrWarm *warm, int64 n_pairs, MrHyper *hyper);
 
 /* warm_fit.c: NULL, or why it does not fit */
 extern const char *mr_warm_fits(MrRun *run);
 extern void mr_warm_keep(MrRun *run);
+extern void mr_warm_schedule(MrRun *run);
 extern Jsonb *mr_warm_describe(const MrRun *run);
 extern int32 mr_warm_full_epochs(Jsonb *recipe, int32 epochs);
 

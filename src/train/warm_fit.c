@@ -29,7 +29,7 @@ static const char *const schedule_options[] =
 /* What the recipe may choose from the data, and the points depend on. */
 static const char *const kept_options[] =
 {
-	"dimensions", "user_tower", "temperature", "item_bias", "norm_constraint", "item_combination",
+	"dimensions", "user_tower", "start", "recency", "temperature", "item_bias", "norm_constraint", "item_combination",
 	"user_combination", "hidden_layers", "activation", "tag_temperature", NULL
 };
 
@@ -123,6 +123,8 @@ mr_warm_fits(MrRun *run)
 	bool		nulls[MR_VERSION_NATTS];
 	const char *why;
 
+	if (run->options.hyper.algorithm != MR_ALGORITHM_METRIC)
+		return "only the algorithm \"metric\" can start from a version";
 	warm->version = mr_version_active(run->model);
 	if (warm->version == 0)
 		return "the model has no active version";
@@ -143,23 +145,65 @@ mr_warm_fits(MrRun *run)
 /* ---- what is kept ---- */
 
 /*
- * The options of the run become those of the version where they were not set, and its
- * schedule that of a warm start.  After the points: the schedule depends on them.
+ * The options of the run become those of the version where they were not set.  Where do
+ * free users begin?  Those of ALS, who were moved little since, where they were, and so
+ * those who also tag: how they do it is not in their items.  Others at their items, and
+ * where what is recent weighs more, at the recent ones (start_towers.c).
  */
 void
 mr_warm_keep(MrRun *run)
 {
+	MrWarm	   *warm = run->warm;
 	MrOptions  *options = &run->options;
-	MrHyper		hyper;
 
-	mr_options_keep(options, run->warm->recipe, kept_options);
-	hyper = options->hyper;
-	mr_recipe_fill_tags(&hyper, options->set, &run->data->positives, run->data->posts);
-	if (mr_option_is_set(options, MR_HYPER_EPOCHS) || run->warm->full_epochs < 1)
-		run->warm->full_epochs = hyper.epochs;
-	hyper.epochs = run->warm->full_epochs;
-	mr_warm_schedule(run->warm, run->data->positives.n_pairs, &hyper);
-	options->hyper.epochs = hyper.epochs;
-	options->hyper.learning_rate = hyper.learning_rate;
+	mr_options_keep(options, warm->recipe, kept_options);
+	warm->hyper = options->hyper;
+	mr_recipe_fill_tags(&warm->hyper, options->set, &run->data->positives, run->data->posts);
+	warm->free_users = warm->tower.kind == MR_TOWER_FREE;
+	warm->keeps_users = warm->free_users &&
+		(run->data->posts != NULL ||
+		 (warm->hyper.start == MR_START_ALS && (warm->hyper.recency == 0 || run->data->positives.times == NULL)));
+}
+
+/* ---- the schedule ---- */
+
+/* Relative to a full training. */
+typedef struct Schedule
+{
+	double		epochs;			/* to which the share of the new pairs is added */
+	double		rate;
+} Schedule;
+
+static Schedule
+choose_schedule(const MrWarm *warm)
+{
+	static const Schedule pooled = {0.25, 0.3};
+	static const Schedule at_items = {0.25, 0.5};
+
+	/* of ALS: the full training has few epochs and only touches the points up */
+	static const Schedule touched_up = {0.5, 4};
+
+	if (!warm->free_users)
+		return pooled;
+	return warm->keeps_users && warm->hyper.start == MR_START_ALS ? touched_up : at_items;
+}
+
+/*
+ * Sets epochs and learning rate.  In the scenario of doc/training.md a quarter of the epochs
+ * is enough on dense data where a sixth of the pairs is new; where users have few items, the
+ * more is needed the more is new.
+ */
+void
+mr_warm_schedule(MrRun *run)
+{
+	MrWarm	   *warm = run->warm;
+	MrOptions  *options = &run->options;
+	Schedule	schedule = choose_schedule(warm);
+	double		share = schedule.epochs + (double) warm->new_pairs / Max(run->data->positives.n_pairs, 1);
+
+	if (mr_option_is_set(options, MR_HYPER_EPOCHS) || warm->full_epochs < 1)
+		warm->full_epochs = warm->hyper.epochs;
+	options->hyper.epochs = Max(1, (int32) (warm->full_epochs * Min(share, 1.0) + 0.5));
+	options->hyper.learning_rate = warm->hyper.learning_rate * schedule.rate;
 	options->set |= UINT64CONST(1) << MR_HYPER_EPOCHS | UINT64CONST(1) << MR_HYPER_LEARNING_RATE;
 }

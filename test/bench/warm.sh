@@ -6,7 +6,7 @@
 #
 #   FOLDER      holds ratings.tsv, tab-separated, with a header line
 #   --seeds     trainings of each kind; default 1
-#   --only      of default, pooled, free
+#   --only      of times, default, pooled, random
 #   --validate  holds out the last but one item instead of the last, which is left
 #               out altogether
 #
@@ -15,6 +15,11 @@
 # of the items altogether; each of the days 1 to 5 adds 2 per cent of the histories, and
 # a fifth of the missing users and items.  The held-out item of each user is ranked among
 # 99 that the user never rated, and among all.
+#
+#   times     the default recipe, with a time column
+#   default   the default recipe, without
+#   pooled    pooled users, no validation: one training against one
+#   random    free users from random points, no validation
 #
 #   day 0     the version of day 0, asked on day 5: new users are misses
 #   full      trained on day 5 from the start

@@ -19,12 +19,12 @@ CREATE TABLE held_out AS
 SELECT user_id, item_id FROM placed WHERE place = n - CASE :'part' WHEN 'validation' THEN 1 ELSE 0 END;
 -- The day on which a row is there: that of its place in the history, and not before its user and its item.
 CREATE TABLE days AS
-SELECT user_id, item_id,
+SELECT user_id, item_id, place,
 	   greatest(CASE WHEN place <= 0.9 * n THEN 0 ELSE least(5, 1 + floor((place::float8 / n - 0.9) / 0.02)) END,
 				CASE WHEN chance('user', user_id) < 50 THEN 1 + chance('user', user_id) % 5 ELSE 0 END,
 				CASE WHEN chance('item', item_id) < 20 THEN 1 + chance('item', item_id) % 5 ELSE 0 END)::int AS day
 FROM placed WHERE place < n - CASE :'part' WHEN 'validation' THEN 1 ELSE 0 END;
-CREATE TABLE log (user_id int, item_id int);
+CREATE TABLE log (user_id int, item_id int, place int);
 CREATE INDEX ON log (user_id);
 
 \ir negatives.sql
@@ -44,7 +44,7 @@ CREATE FUNCTION processor_time() RETURNS float8 LANGUAGE sql AS $$ SELECT split_
 CREATE PROCEDURE go_to_day(d int) LANGUAGE plpgsql AS $$
 BEGIN
 	TRUNCATE log;
-	INSERT INTO log SELECT user_id, item_id FROM days WHERE day <= d;
+	INSERT INTO log SELECT user_id, item_id, place FROM days WHERE day <= d;
 	ANALYZE log;
 END $$;
 
@@ -105,9 +105,10 @@ END $$;
 
 CREATE TABLE kinds (ord serial, tower text, options text);
 INSERT INTO kinds (tower, options) VALUES
+	('times', ', time_column => ''place'''),
 	('default', ''),
 	('pooled', ', user_tower => ''pooled'', validation_fraction => 0'),
-	('free', ', user_tower => ''free'', validation_fraction => 0');
+	('random', ', user_tower => ''free'', start => ''random'', validation_fraction => 0');
 SELECT format('CALL one_seed(%L, %L, %s)', tower, options, s) FROM kinds, generate_series(1, :seeds) s WHERE wanted(tower, :'only') ORDER BY ord, s \gexec
 
 \echo

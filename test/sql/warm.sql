@@ -102,6 +102,8 @@ UPDATE likes SET item_id = item_id - 1000;
 CREATE OR REPLACE VIEW m_item_embedding AS SELECT item_id, embedding::embedding AS embedding, interactions FROM m_item_embedding_v15 WHERE item_id > 0
 	UNION ALL SELECT item_id, embedding, interactions FROM m_item_embedding_v16 WHERE false;
 SELECT is_warm, said FROM train('m');
+SELECT model FROM metricrec.alter_model('m', reset => '{loss, epochs, learning_rate}', algorithm => 'als');
+SELECT is_warm, said FROM train('m');
 SELECT metricrec.train('m', NULL);
 CALL metricrec.retrain('m', NULL);
 SELECT metricrec.drop_model('m');
@@ -126,6 +128,9 @@ BEGIN
 	RETURN NEXT;
 END $$;
 SELECT * FROM try('free', 'user_tower => ''free''');
+SELECT * FROM try('als', 'user_tower => ''free''', 'start => ''als''');
+SELECT * FROM try('recent', 'user_tower => ''free''', 'start => ''als''', 'time_column => ''day''');
+SELECT * FROM try('workers', 'user_tower => ''free''', 'num_workers => 1');
 SELECT * FROM try('sampled', 'negative_sampling => ''popularity''', 'negatives => 16', 'user_tower => ''pooled''');
 SELECT * FROM try('nobias', 'item_bias => false', 'user_tower => ''pooled''');
 SELECT * FROM try('cml', 'preset => ''cml_released''', 'batch_size => 64');

@@ -243,6 +243,7 @@ test_users(void)
 	MrInteractions y = {.n_users = 2, .n_items = 3, .n_pairs = 4, .user_start = user_start, .items = liked};
 	float		items[] = {1, 2, 50, 3, 6, 60, NAN, NAN, NAN};
 	uint8_t		has_item[] = {1, 1, 0};
+	float		weights[] = {3, 1, 9, 9};
 	float		users[6];
 	uint8_t		has_user[2];
 
@@ -251,6 +252,9 @@ test_users(void)
 	ok(has_user[1] == 0, "no item with a point");
 	mr_start_users(&y, 3, false, items, has_item, users, has_user, NULL, NULL);
 	ok(users[2] == 55, "without a bias the last coordinate is one as the others");
+	y.weights = weights;
+	mr_start_users(&y, 3, true, items, has_item, users, has_user, NULL, NULL);
+	ok(users[0] == 1.5f && users[1] == 3, "the mean by weights");
 }
 
 static int	polls_left;
