@@ -123,8 +123,6 @@ mr_warm_fits(MrRun *run)
 	bool		nulls[MR_VERSION_NATTS];
 	const char *why;
 
-	if (run->options.hyper.algorithm != MR_ALGORITHM_METRIC)
-		return "only the algorithm \"metric\" can start from a version";
 	warm->version = mr_version_active(run->model);
 	if (warm->version == 0)
 		return "the model has no active version";
@@ -146,7 +144,7 @@ mr_warm_fits(MrRun *run)
 
 /*
  * The options of the run become those of the version where they were not set.  Where do
- * free users begin?  Those of ALS, who were moved little since, where they were, and so
+ * free users begin?  Those of a start by ALS, who were moved little since, where they were, and so
  * those who also tag: how they do it is not in their items.  Others at their items, and
  * where what is recent weighs more, at the recent ones (start_towers.c).
  */
@@ -159,7 +157,7 @@ mr_warm_keep(MrRun *run)
 	mr_options_keep(options, warm->recipe, kept_options);
 	warm->hyper = options->hyper;
 	mr_recipe_fill_tags(&warm->hyper, options->set, &run->data->positives, run->data->posts);
-	warm->free_users = warm->tower.kind == MR_TOWER_FREE;
+	warm->free_users = warm->tower.kind == MR_TOWER_FREE && warm->hyper.algorithm == MR_ALGORITHM_METRIC;
 	warm->keeps_users = warm->free_users &&
 		(run->data->posts != NULL ||
 		 (warm->hyper.start == MR_START_ALS && (warm->hyper.recency == 0 || run->data->positives.times == NULL)));
@@ -177,7 +175,7 @@ typedef struct Schedule
 static Schedule
 choose_schedule(const MrWarm *warm)
 {
-	static const Schedule pooled = {0.25, 0.3};
+	static const Schedule pooled = {0.25, 0.3}; /* and ALS, which solves for the users first */
 	static const Schedule at_items = {0.25, 0.5};
 
 	/* of ALS: the full training has few epochs and only touches the points up */

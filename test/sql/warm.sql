@@ -104,6 +104,7 @@ CREATE OR REPLACE VIEW m_item_embedding AS SELECT item_id, embedding::embedding 
 SELECT is_warm, said FROM train('m');
 SELECT model FROM metricrec.alter_model('m', reset => '{loss, epochs, learning_rate}', algorithm => 'als');
 SELECT is_warm, said FROM train('m');
+SELECT is_warm, said FROM train('m');
 SELECT metricrec.train('m', NULL);
 CALL metricrec.retrain('m', NULL);
 SELECT metricrec.drop_model('m');
