@@ -30,9 +30,9 @@
 
 PG_FUNCTION_INFO_V1(mr_compare);
 
-/* Of item_knn; chosen on validation splits, see doc/evaluation.md. */
+/* Of item_knn; chosen on validation splits, see doc/training.md. */
 #define KNN_NEIGHBOURS 100
-#define KNN_SHRINKAGE 10.0
+#define KNN_SHRINKAGE 50.0
 
 typedef enum Recommender
 {

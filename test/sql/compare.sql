@@ -21,10 +21,10 @@ SET search_path = compare_test, public;
 --	1: c is before d, first.  2: d is all that is left, first.  3: a ties with d, second.
 --	4: b is before a, first.  5: b, c before a, and nothing ties with it: third.
 --
--- Neighbours, with a.b = 2, a.c = 1, b.c = 2, c.d = 1, |a| = |d| = sqrt 2, |b| = |c| = sqrt 3 and 10 added:
--- a-b .1606, b-c .1538, a-c and c-d .0803; all others 0.
---	1: c .0803 + .1538, d 0: first.  2: first.  3: a .1606 + .0803, d .0803: first.
---	4: b .1538, a .0803: first.  5: c .0803; a and b 0, which tie: third.
+-- Neighbours, with a.b = 2, a.c = 1, b.c = 2, c.d = 1, |a| = |d| = sqrt 2, |b| = |c| = sqrt 3 and 50 added:
+-- a-b .0381, b-c .0377, a-c and c-d .0191; all others 0.
+--	1: c .0191 + .0377, d 0: first.  2: first.  3: a .0381 + .0191, d .0191: first.
+--	4: b .0377, a .0191: first.  5: c .0191; a and b 0, which tie: third.
 CREATE TABLE likes (user_id int, item_id text);
 INSERT INTO likes VALUES (1, 'a'), (1, 'b'), (2, 'a'), (2, 'b'), (2, 'c'), (3, 'b'), (3, 'c'), (4, 'c'), (4, 'd'), (5, 'd');
 CREATE TABLE held (user_id int, item_id text);
