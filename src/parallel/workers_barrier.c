@@ -3,8 +3,8 @@
  *		What all members of a crew do: failing, polling, the barrier.
  *
  * The barrier is one of our own because a phase between two may take less than a
- * millisecond and because the server's waits raise errors: it spins for some
- * microseconds and then sleeps on the process's latch, asking poll() whenever it
+ * millisecond and because the server's waits raise errors: it spins for a while
+ * and then sleeps on the process's latch, asking poll() whenever it
  * wakes.
  *
  * How a member learns that another one is gone: an orderly end of a process (an
@@ -16,6 +16,7 @@
 
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "portability/instr_time.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/pmsignal.h"
@@ -24,8 +25,18 @@
 
 #include "parallel/workers_inside.h"
 
-/* Rounds of the barrier before it sleeps: some ten microseconds. */
-#define SPIN_ROUNDS 2000
+/*
+ * How long a member spins before it sleeps.  To be woken takes some 60 microseconds,
+ * in which the others go on, come to the next barrier, and wait there for the sleeper:
+ * who spins for less than that sleeps, too, and from then on everybody sleeps at every
+ * barrier.  So the spinning is longer than a wake-up; but with more members than idle
+ * processors it takes time from the one that is waited for.  After SPIN_VAIN vain
+ * attempts in a row only one barrier in SPIN_TRIALS spins, until one has succeeded.
+ */
+#define SPIN_MICROSECONDS 250
+#define SPIN_ROUNDS 64				/* between two looks at the clock */
+#define SPIN_VAIN 4
+#define SPIN_TRIALS 8
 
 /* ---- shared state ---- */
 
@@ -166,6 +177,36 @@ sleep_at_barrier(MrCrew *crew, uint32 phase)
 	return go_on;
 }
 
+/* Spins until the phase has changed; false if that takes too long. */
+static bool
+spin_at_barrier(CrewInside *inside, uint32 phase)
+{
+	CrewShared *shared = inside->shared;
+	instr_time	start;
+	instr_time	now;
+
+	if (inside->in_vain >= SPIN_VAIN && ++inside->unspun < SPIN_TRIALS)
+		return false;
+	inside->unspun = 0;
+	INSTR_TIME_SET_CURRENT(start);
+	do
+	{
+		for (int i = 0; i < SPIN_ROUNDS; i++)
+		{
+			if (pg_atomic_read_u32(&shared->phase) != phase)
+			{
+				inside->in_vain = 0;
+				return true;
+			}
+			pg_spin_delay();
+		}
+		INSTR_TIME_SET_CURRENT(now);
+		INSTR_TIME_SUBTRACT(now, start);
+	} while (INSTR_TIME_GET_MICROSEC(now) < SPIN_MICROSECONDS);
+	inside->in_vain++;
+	return false;
+}
+
 /*
  * Waits until all members have come here; what they wrote before is then seen by
  * all.  False if the crew has been stopped: then nobody may go on.
@@ -188,16 +229,7 @@ mr_crew_barrier(void *arg)
 		mr_crew_wake(shared, true);
 		return true;
 	}
-	for (int i = 0; i < SPIN_ROUNDS; i++)
-	{
-		if (pg_atomic_read_u32(&shared->phase) != phase)
-		{
-			pg_memory_barrier();
-			return true;
-		}
-		pg_spin_delay();
-	}
-	if (!sleep_at_barrier(crew, phase))
+	if (!spin_at_barrier(crew->inside, phase) && !sleep_at_barrier(crew, phase))
 		return false;
 	pg_memory_barrier();
 	return true;

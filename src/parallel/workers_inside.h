@@ -74,6 +74,8 @@ typedef struct CrewInside
 	CrewShared *shared;
 	int			place;
 	int			workers;		/* leader: launched */
+	int			in_vain;		/* vain spinnings at the barrier, in a row */
+	int			unspun;			/* barriers since the last one */
 	ErrorData  *pending_error;	/* leader: caught by its poll, thrown by mr_crew_check() */
 	BackgroundWorkerHandle *handles[MR_CREW_MOST];	/* by place */
 	SubTransactionId subtransaction;	/* leader: whose abort is the crew's end */
