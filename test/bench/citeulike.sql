@@ -1,5 +1,5 @@
 -- citeulike.sql: run by citeulike.sh after recipes.sql, with bench.likes filled.
--- Variables: seeds, only.
+-- Variables: seeds, only, small (train on users with fewer than five papers).
 \set QUIET on
 \pset footer off
 \pset null ''
@@ -8,11 +8,12 @@ SET jit = off;
 SET work_mem = '256MB';
 SET search_path = bench, public;
 
-CREATE TABLE eligible AS
-SELECT user_id, item_id FROM (SELECT *, count(*) OVER (PARTITION BY user_id) AS n FROM (SELECT DISTINCT user_id, item_id FROM likes) d) c
-WHERE n >= 5;
+CREATE TABLE counted AS
+SELECT user_id, item_id, count(*) OVER (PARTITION BY user_id) AS n FROM (SELECT DISTINCT user_id, item_id FROM likes) d;
+CREATE TABLE eligible AS SELECT user_id, item_id FROM counted WHERE n >= 5;
 SELECT * FROM metricrec.split('eligible', 'random', fraction => 0.2, seed => 1, train => 'rest', test => 'test_part') \g /dev/null
 SELECT * FROM metricrec.split('rest', 'random', fraction => 0.25, seed => 2, train => 'train_part', test => 'valid_part') \g /dev/null
+INSERT INTO train_part SELECT user_id, item_id FROM counted WHERE n < 5 AND :small;
 CREATE INDEX ON train_part (user_id);
 ANALYZE;
 \echo
