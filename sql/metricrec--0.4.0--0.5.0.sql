@@ -136,7 +136,7 @@ CREATE FUNCTION metricrec.check_workers(
 	workers int4 DEFAULT NULL,
 	shared_memory int4 DEFAULT 0,
 	OUT workers_started int4, OUT barrier_microseconds float8)
-AS 'MODULE_PATHNAME', 'mr_check_workers' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+AS 'MODULE_PATHNAME', 'mr_check_workers' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION metricrec.check_workers IS
 	'starts that many background workers over that much shared memory, in kB, as a training would, and says how many came';
 

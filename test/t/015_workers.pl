@@ -52,6 +52,11 @@ like($err, qr/ERROR:  22023: shared_memory is 2049 kB, but must be between 0 and
 is(workers(), '0', 'no worker stays');
 is(segments(), $segments, 'no segment stays');
 
+# A query with a parallel plan, in which subtransactions and so segments are not allowed.
+($out, $err) = result(q{SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
+	SELECT workers_started, n > 0 FROM metricrec.check_workers(1), (SELECT count(*) AS n FROM pg_class) c});
+is($out, '1|t', 'beside what could run in parallel') or diag($err);
+
 # Many one after the other: places and segments are given back each time.
 is(sql(q{SELECT count(*) FROM generate_series(1, 20), LATERAL metricrec.check_workers(2, generate_series) WHERE workers_started = 2}),
 	'20', 'twenty crews in one transaction');
