@@ -159,7 +159,7 @@ begin_segment(CrewInside *inside, dsm_segment *segment, Size job_bytes)
 	shared->leader_pid = MyProcPid;
 	shared->job_bytes = job_bytes;
 	shared->places[0].latch = MyLatch;
-	pg_atomic_write_u32(&shared->places[0].state, MR_PLACE_HERE);
+	pg_atomic_write_u32(&shared->places[0].state, MR_PLACE_MEMBER);
 	on_dsm_detach(segment, leader_leaves, (Datum) 0);
 }
 
@@ -259,7 +259,9 @@ assign_ranks(CrewInside *inside)
 
 	for (int place = 1; place <= inside->workers; place++)
 	{
-		if (pg_atomic_read_u32(&shared->places[place].state) == MR_PLACE_HERE)
+		uint32		state = MR_PLACE_HERE;
+
+		if (pg_atomic_compare_exchange_u32(&shared->places[place].state, &state, MR_PLACE_MEMBER))
 			shared->places[place].rank = ++rank;
 		else
 			TerminateBackgroundWorker(inside->handles[place]);

@@ -22,6 +22,7 @@
 #include "storage/pmsignal.h"
 #include "storage/procsignal.h"
 #include "storage/s_lock.h"
+#include "utils/memutils.h"
 
 #include "parallel/workers_inside.h"
 
@@ -58,9 +59,13 @@ mr_crew_wake(CrewShared *shared, bool only_sleepers)
 	for (int i = 0; i < MR_CREW_MOST; i++)
 	{
 		CrewPlace  *place = &shared->places[i];
+		uint32		state = pg_atomic_read_u32(&place->state);
 
-		if (pg_atomic_read_u32(&place->state) == MR_PLACE_HERE && (!only_sleepers || pg_atomic_read_u32(&place->sleeps)))
-			SetLatch(place->latch);
+		if ((state != MR_PLACE_HERE && state != MR_PLACE_MEMBER) ||
+			(only_sleepers && !pg_atomic_read_u32(&place->sleeps)))
+			continue;
+		pg_read_barrier();		/* the latch was there before the state */
+		SetLatch(place->latch);
 	}
 }
 
@@ -89,9 +94,17 @@ worker_must_stop(CrewInside *inside)
 {
 	if (ProcSignalBarrierPending)
 		ProcessProcSignalBarrier();
+	if (LogMemoryContextPending)
+		ProcessLogMemoryContextInterrupt();
 	if (ShutdownRequestPending)
 	{
 		mr_crew_fail(inside->shared, ERRCODE_OPERATOR_INTERVENTION, "a metricrec worker was terminated", NULL);
+		return true;
+	}
+	if (QueryCancelPending)
+	{
+		/* pg_cancel_backend() of the worker: the statement that it works for is meant */
+		mr_crew_fail(inside->shared, ERRCODE_QUERY_CANCELED, "a metricrec worker was canceled", NULL);
 		return true;
 	}
 	if (!PostmasterIsAlive())
@@ -243,12 +256,15 @@ mr_crew_check(MrCrew *crew)
 
 	if (crew->inside->pending_error)
 		ReThrowError(crew->inside->pending_error);
-	if (pg_atomic_read_u32(&shared->stop) != MR_CREW_FAILED || !shared->has_error)
+	if (pg_atomic_read_u32(&shared->stop) != MR_CREW_FAILED)
 		return;
-	pg_memory_barrier();
+	pg_read_barrier();			/* the error was there before the flag */
+	if (!shared->has_error)
+		return;
 	ereport(ERROR,
 			(errcode(shared->sqlerrcode),
 			 errmsg("%s", shared->message),
 			 shared->detail[0] ? errdetail_internal("%s", shared->detail) : 0,
+			 shared->sqlerrcode == ERRCODE_QUERY_CANCELED ? 0 :
 			 errhint("The server's log tells more.  With num_workers => 0 there are no workers.")));
 }

@@ -31,11 +31,16 @@ enum
 	MR_CREW_FAILED					/* somebody has failed; `error` says how, unless it was the leader */
 };
 
-/* A worker's place in the segment. */
+/*
+ * A worker's place in the segment.  From HERE two ways lead on, the leader's to MEMBER
+ * and the worker's to LEFT; each is an atomic exchange, so that the leader never counts
+ * on a worker who is leaving, and a worker never leaves unnoticed who is counted on.
+ */
 enum
 {
 	MR_PLACE_EMPTY,
 	MR_PLACE_HERE,
+	MR_PLACE_MEMBER,				/* has a rank: the others wait for it */
 	MR_PLACE_DONE,					/* the entry has returned */
 	MR_PLACE_LEFT					/* the process has let go of the segment */
 };
@@ -45,7 +50,7 @@ typedef struct CrewPlace
 	pg_atomic_uint32 state;
 	pg_atomic_uint32 sleeps;	/* at the barrier: wants its latch set */
 	Latch	   *latch;			/* valid from MR_PLACE_HERE on; latches lie at one address everywhere */
-	int			rank;			/* 0: left out */
+	int			rank;			/* of a member */
 	char		pad[64 - 2 * sizeof(pg_atomic_uint32) - sizeof(Latch *) - sizeof(int)];
 } CrewPlace;
 

@@ -25,9 +25,8 @@ worker_leaves(dsm_segment *segment, Datum arg)
 	CrewShared *shared = dsm_segment_address(segment);
 	CrewPlace  *place = &shared->places[DatumGetInt32(arg)];
 
-	if (pg_atomic_read_u32(&place->state) != MR_PLACE_DONE && place->rank > 0)
+	if (pg_atomic_exchange_u32(&place->state, MR_PLACE_LEFT) == MR_PLACE_MEMBER)
 		mr_crew_fail(shared, ERRCODE_OPERATOR_INTERVENTION, "a metricrec worker has ended before its work was done", NULL);
-	pg_atomic_write_u32(&place->state, MR_PLACE_LEFT);
 	SetLatch(shared->places[0].latch);
 }
 
@@ -36,6 +35,7 @@ static bool
 wait_for_rank(CrewInside *inside)
 {
 	CrewShared *shared = inside->shared;
+	CrewPlace  *place = &shared->places[inside->place];
 
 	for (;;)
 	{
@@ -49,9 +49,11 @@ wait_for_rank(CrewInside *inside)
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, MR_CREW_LOOK_AROUND_MS, PG_WAIT_EXTENSION);
 	}
 	pg_memory_barrier();
-	inside->crew.rank = shared->places[inside->place].rank;
+	if (pg_atomic_read_u32(&place->state) != MR_PLACE_MEMBER)
+		return false;			/* came too late */
+	inside->crew.rank = place->rank;
 	inside->crew.size = shared->size;
-	return inside->crew.rank > 0;
+	return true;
 }
 
 /* Runs the job; an error is the leader's to raise, and goes to the log as it is. */
@@ -117,7 +119,9 @@ mr_crew_worker(Datum main_arg)
 	pg_atomic_write_u32(&place->state, MR_PLACE_HERE);
 	SetLatch(inside->shared->places[0].latch);
 	if (wait_for_rank(inside))
+	{
 		run_entry(inside, order.entry);
-	pg_atomic_write_u32(&place->state, MR_PLACE_DONE);
+		pg_atomic_write_u32(&place->state, MR_PLACE_DONE);
+	}
 	proc_exit(0);
 }
