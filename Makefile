@@ -49,6 +49,11 @@ include $(PGXS)
 # After the include: PGXS has made CPPFLAGS of PG_CPPFLAGS by then.
 src/math/gemm.o src/math/gemm.bc: override CPPFLAGS += -DMR_OPENBLAS='"$(OPENBLAS)"'
 
+# What a session and its workers must agree in.
+MR_VERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(srcdir)/metricrec.control)
+src/parallel/workers.o src/parallel/workers.bc: override CPPFLAGS += -DMR_VERSION='"$(MR_VERSION)"'
+src/parallel/workers.o src/parallel/workers.bc: metricrec.control
+
 # The variants of codemath agree bit for bit only without fused multiply-add.
 $(addprefix src/,math/codemath.o math/codemath_x86.o math/codemath_neon.o): override CFLAGS += -ffp-contract=off
 $(addprefix test/unit/obj/,math/codemath.o math/codemath_x86.o math/codemath_neon.o): override UNIT_CFLAGS += -ffp-contract=off

@@ -20,6 +20,12 @@
 /* A worker that has not come after this long is left out. */
 #define START_TIMEOUT_MS 10000
 
+/*
+ * A worker loads the library anew, and it may have been replaced since the session
+ * loaded its own: then the two do not agree on what lies where in a segment.
+ */
+const char	mr_crew_version[32] = "metricrec " MR_VERSION;
+
 /* ---- create ---- */
 
 /*
@@ -145,6 +151,7 @@ begin_segment(CrewInside *inside, dsm_segment *segment, Size job_bytes)
 	inside->crew.job = (char *) shared + mr_crew_job_offset();
 	inside->crew.job_bytes = job_bytes;
 	memset(shared, 0, mr_crew_job_offset());
+	memcpy(shared->version, mr_crew_version, sizeof(shared->version));
 	pg_atomic_init_u32(&shared->stop, MR_CREW_RUNS);
 	pg_atomic_init_u32(&shared->go, 0);
 	pg_atomic_init_u32(&shared->arrived, 0);

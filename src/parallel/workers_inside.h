@@ -56,6 +56,7 @@ typedef struct CrewPlace
 
 typedef struct CrewShared
 {
+	char		version[32];	/* mr_crew_version; stays the first in all versions */
 	pg_atomic_uint32 stop;
 	pg_atomic_uint32 go;		/* ranks and size are fixed */
 	int			size;
@@ -100,6 +101,9 @@ mr_crew_job_offset(void)
 {
 	return TYPEALIGN(64, sizeof(CrewShared));
 }
+
+/* workers.c */
+extern const char mr_crew_version[32];
 
 /* workers_barrier.c */
 extern void mr_crew_set_stop(CrewShared *shared, uint32 to);

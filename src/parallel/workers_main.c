@@ -30,6 +30,21 @@ worker_leaves(dsm_segment *segment, Datum arg)
 	SetLatch(shared->places[0].latch);
 }
 
+/* Leaves unless the session's library is of this one's version. */
+static void
+check_version(dsm_segment *segment)
+{
+	const CrewShared *shared = dsm_segment_address(segment);
+
+	if (memcmp(shared->version, mr_crew_version, sizeof(shared->version)) != 0)
+		ereport(FATAL,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("a worker with the library of \"%s\" cannot work for a session with that of \"%.31s\"",
+						mr_crew_version, shared->version),
+				 errdetail("The library was replaced after the session had loaded it."),
+				 errhint("Sessions that begin from now on have the new one.")));
+}
+
 /* Waits until the leader has given ranks out; false if this worker is not needed. */
 static bool
 wait_for_rank(CrewInside *inside)
@@ -102,6 +117,7 @@ mr_crew_worker(Datum main_arg)
 	if (segment == NULL)
 		proc_exit(0);			/* the leader has gone already */
 	dsm_pin_mapping(segment);
+	check_version(segment);
 
 	inside = MemoryContextAllocZero(TopMemoryContext, sizeof(CrewInside));
 	inside->segment = segment;

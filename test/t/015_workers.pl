@@ -238,6 +238,32 @@ SKIP:
 	is(segments(), $segments, 'nothing is left of the segment that was too large');
 }
 
+# Another version of the library in the place of the one that the session has.
+{
+	my $path = sql('SHOW dynamic_library_path');
+	chomp(my $libdir = $node->config_data('--pkglibdir'));
+	my ($library) = grep { -e $_ } map { s{\$libdir}{$libdir}r . '/metricrec.so' } split /:/, $path;
+	my $code = slurp_file($library);
+	my $other = PostgreSQL::Test::Utils::tempdir();
+	my $check = q{SELECT workers_started FROM metricrec.check_workers(1)};
+
+	is($code =~ s/(metricrec \d+\.\d+\.)\d(?=\w*\0)/${1}x/g, 1, 'the library says of which version it is');
+	open my $file, '>:raw', "$other/metricrec.so" or die "$other: $!";
+	print $file $code;
+	close $file;
+	$node->append_conf('postgresql.conf', "dynamic_library_path = '$other:$path'");
+	$node->reload;
+	ok(wait_for(qq{SELECT current_setting('dynamic_library_path') LIKE '$other%'}), 'it is replaced');
+	($out, $err) = result(qq{SET dynamic_library_path = '$path'; $check});
+	is($out, '0', 'no worker takes part that has another library than the session');
+	like($err, qr/NOTICE: .*background workers did not start/, 'a notice');
+	ok($node->wait_for_log(qr/FATAL:  a worker with the library of "metricrec \d+\.\d+\.x"/), 'the log says why');
+	$node->append_conf('postgresql.conf', "dynamic_library_path = '$path'");
+	$node->reload;
+	ok(wait_for(qq{SELECT current_setting('dynamic_library_path') = '$path'}), 'it is put back');
+	is(sql($check), '1', 'and workers come');
+}
+
 $node->append_conf('postgresql.conf', 'max_worker_processes = 1');
 $node->restart;
 sql(q{SELECT metricrec.alter_model('m', epochs => 2, dimensions => 16)});
