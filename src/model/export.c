@@ -9,6 +9,10 @@
  *
  * both from the points before, then back under the constraint.  A pooled user is
  * pooled from the new items instead, because that is what the queries will do.
+ *
+ * With start_share s the start that was given keeps a share of what is written:
+ * (1 - s) learned + s given, of points, then back under the constraint, and of biases.
+ * What is trained goes on from the learned ones.
  */
 #include <math.h>
 #include <string.h>
@@ -24,6 +28,17 @@ constrain(const MrTrainer *t, float *point)
 	if (square > 0 && (t->hyper.constraint == MR_CONSTRAINT_SPHERE ||
 					   (t->hyper.constraint == MR_CONSTRAINT_BALL && square > 1)))
 		t->math->scale(point, 1.0f / sqrtf(square), point, t->stride);
+}
+
+/* The point of row `row`, with its start's share in it. */
+static void
+blend(const MrTrainer *t, const float *start, int32_t row, float *point)
+{
+	if (!t->blends || start == NULL)
+		return;
+	t->math->scale(point, (float) (1 - t->hyper.start_share), point, t->stride);
+	t->math->axpy(point, (float) t->hyper.start_share, start + (size_t) row * t->stride, t->stride);
+	constrain(t, point);
 }
 
 /*
@@ -69,6 +84,7 @@ user_point(MrTrainer *t, int32_t user, const float *items, float *point, MrPoll 
 		bool		raw = t->user_tower.is_on && t->user_tower.combination != MR_COMBINE_PRIOR;
 
 		copy_point(t, point, (raw ? t->users.value : t->users.hat) + (size_t) user * t->stride);
+		blend(t, t->start_users, user, point);
 		return MR_OK;
 	}
 	memset(point, 0, t->stride * sizeof(float));
@@ -155,6 +171,7 @@ finish_items(MrTrainer *t, MrPoll poll, void *arg)
 		if (!spread)
 		{
 			copy_point(t, point, hat);
+			blend(t, t->start_items, i, point);
 			continue;
 		}
 		t->math->scale(point, (float) t->hyper.propagation, point, t->stride);
@@ -165,15 +182,23 @@ finish_items(MrTrainer *t, MrPoll poll, void *arg)
 	return MR_OK;
 }
 
+/* An item's bias as it is written. */
+static float
+final_bias(const MrTrainer *t, int32_t item)
+{
+	float		share = (float) t->hyper.start_share;
+
+	return t->blends ? (1 - share) * t->bias[item] + share * t->start_bias[item] : t->bias[item];
+}
+
 /* The largest bias; the stored coordinate is sqrt(T (largest - b)). */
 static float
 largest_bias(const MrTrainer *t)
 {
-	float		largest = t->bias[0];
+	float		largest = final_bias(t, 0);
 
 	for (int32_t i = 1; i < t->x->n_items; i++)
-		if (t->bias[i] > largest)
-			largest = t->bias[i];
+		largest = fmaxf(largest, final_bias(t, i));
 	return largest;
 }
 
@@ -191,7 +216,7 @@ export_items(MrTrainer *t, float *items, MrPoll poll, void *arg)
 			return MR_STOPPED;
 		memcpy(to, t->items.gradient + (size_t) i * t->stride, t->width * sizeof(float));
 		if (t->bias)
-			to[t->width] = sqrtf((float) t->hyper.temperature * (largest - t->bias[i]));
+			to[t->width] = sqrtf((float) t->hyper.temperature * (largest - final_bias(t, i)));
 		for (int32_t k = 0; k < dimensions; k++)
 			if (!isfinite(to[k]))
 				return MR_DIVERGED;

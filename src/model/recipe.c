@@ -183,6 +183,10 @@ mean_history(const MrInteractions *x)
 /* Steps of the items that take users and items from where ALS leaves them to where the softmax wants them. */
 #define FINE_STEPS 144
 
+/* What ALS keeps of the points where it is blended in, and the temperature then, of that without. */
+#define ALS_SHARE 0.4
+#define ALS_SHARPER 0.85
+
 /*
  * From the points of ALS a fine tuning is left: as many epochs as give it FINE_STEPS
  * steps.  More of them overfit, which the small rate cannot prevent (doc/training.md).
@@ -208,6 +212,9 @@ free_at_random(MrHyper *hyper)
  * Free users that begin where ALS puts them, on the sphere.  The weight of what is
  * recent moves users away from there, which takes a higher rate; and it leaves fewer
  * items to tell a user by, hence the higher temperature.
+ *
+ * Without it ALS and the softmax err in different ways, and so near to each other that
+ * a point between the two is better than either; the softmax may be the sharper for it.
  */
 static void
 free_from_als(MrHyper *hyper, const MrInteractions *x)
@@ -216,6 +223,11 @@ free_from_als(MrHyper *hyper, const MrInteractions *x)
 	hyper->epochs = fine_epochs(x, hyper->batch_size);
 	if (hyper->recency > 0)
 		hyper->temperature += 0.05;
+	else if (x->item_features == NULL && x->user_features == NULL && hyper->propagation == 0)
+	{
+		hyper->start_share = ALS_SHARE;
+		hyper->temperature = round(hyper->temperature * ALS_SHARPER * 100) / 100;
+	}
 }
 
 /* Does the training begin with ALS?  With features ids are only a part of the points. */
@@ -256,7 +268,8 @@ default_recipe(MrHyper *hyper, const MrHyper *given, uint64_t set, const MrInter
 	full.negatives = softmax_negatives(x);
 	full.candidates = 2000;
 	full.popularity_exponent = 0.75;
-	full.propagation = 0;		/* lost much on dense data and won nothing on sparse */
+	/* none by default: it lost much on dense data and won nothing on sparse */
+	full.propagation = is_set(set, MR_HYPER_PROPAGATION) ? given->propagation : 0;
 	full.seed = 1;
 	full.start = choose_start(given, set, x);
 	full.epochs = softmax_epochs(x, full.start, history);

@@ -22,6 +22,9 @@
 #define SPARSE_SWEEPS 16
 #define DENSE_SWEEPS 8
 
+/* Sweeps of the ALS that a softmax begins at, whatever the data (doc/training.md). */
+#define START_SWEEPS 8
+
 /* BPR: triples of a training, epochs, regularisation for sparse and for dense data. */
 #define BPR_TRIPLES 3e7
 #define BPR_MOST_EPOCHS 400
@@ -125,6 +128,21 @@ mr_recipe_fill_factors(MrHyper *hyper, uint64_t set, const MrInteractions *x)
 #undef TAKE
 	f.init_deviation = als ? ALS_START / sqrt(f.dimensions > 1 ? f.dimensions - 1 : 1) : BPR_START;
 	*hyper = f;
+}
+
+/*
+ * The ALS whose points a softmax with `hyper` begins at.  als and set: what the user gave
+ * of ALS, as for mr_recipe_fill().
+ */
+void
+mr_recipe_fill_als_start(MrHyper *als, uint64_t set, const MrHyper *hyper, const MrInteractions *x)
+{
+	als->algorithm = MR_ALGORITHM_ALS;
+	als->dimensions = hyper->dimensions - (hyper->item_bias ? 1 : 0);
+	als->epochs = START_SWEEPS;
+	als->seed = hyper->seed;
+	mr_recipe_fill_factors(als, set | UINT64_C(1) << MR_HYPER_DIMENSIONS | UINT64_C(1) << MR_HYPER_EPOCHS |
+						   UINT64_C(1) << MR_HYPER_SEED, x);
 }
 
 /* As mr_recipe_conflict(), of a factorisation. */

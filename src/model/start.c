@@ -123,6 +123,41 @@ start_tags(MrTrainer *t, const MrStart *start, MrPoll poll, void *arg)
 }
 
 /*
+ * Keep the points that the training begins with for their share of what it ends with:
+ * rows, padded, without the trainer's extra coordinate.
+ */
+static MrStatus
+keep_points(MrTrainer *t, const MrPoints *points, float *to, MrPoll poll, void *arg)
+{
+	for (int32_t row = 0; row < points->n; row++)
+	{
+		float	   *kept = to + (size_t) row * t->stride;
+
+		if (mr_trainer_tick(t, 4 * t->stride, poll, arg))
+			return MR_STOPPED;
+		memset(kept, 0, t->stride * sizeof(float));
+		memcpy(kept, points->hat + (size_t) row * t->stride, t->width * sizeof(float));
+	}
+	return MR_OK;
+}
+
+static MrStatus
+keep_start(MrTrainer *t, MrPoll poll, void *arg)
+{
+	MrStatus	status = MR_OK;
+
+	if (t->start_items == NULL)
+		return MR_OK;
+	status = keep_points(t, &t->items, t->start_items, poll, arg);
+	if (status == MR_OK && t->start_users)
+		status = keep_points(t, &t->users, t->start_users, poll, arg);
+	if (status == MR_OK && t->start_bias)
+		memcpy(t->start_bias, t->bias, t->x->n_items * sizeof(float));
+	t->blends = status == MR_OK;
+	return status;
+}
+
+/*
  * Begin with the points of *start (trainer.h), which is not needed afterwards.  Call
  * it after mr_trainer_init() and before the first epoch; later, points are replaced
  * while the optimiser keeps what it knows of the old ones.
@@ -148,6 +183,8 @@ mr_trainer_set_start(MrTrainer *t, const MrStart *start, MrPoll poll, void *arg)
 		status = start_points(t, &t->users, start->users, start->has_user, poll, arg);
 	if (status == MR_OK)
 		status = mr_start_towers(t, start, poll, arg);
+	if (status == MR_OK)
+		status = keep_start(t, poll, arg);
 	if (status == MR_OK && start->tags && t->tags.posts)
 		status = start_tags(t, start, poll, arg);
 	if (status == MR_OK && t->hyper.loss == MR_LOSS_SOFTMAX)

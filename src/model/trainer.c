@@ -146,6 +146,14 @@ lay_out(MrTrainer *t, MrArena *shared, MrArena *own)
 		t->bias_first = mr_arena_take(shared, n_items, sizeof(float));
 		t->bias_second = mr_arena_take(shared, n_items, sizeof(float));
 	}
+	if (t->hyper.start_share > 0)
+	{
+		t->start_items = mr_arena_take(shared, n_items, t->stride * sizeof(float));
+		if (t->hyper.tower == MR_TOWER_FREE)
+			t->start_users = mr_arena_take(shared, t->x->n_users, t->stride * sizeof(float));
+		if (softmax && t->hyper.item_bias)
+			t->start_bias = mr_arena_take(shared, n_items, sizeof(float));
+	}
 	if (t->hyper.sampling == MR_SAMPLING_POPULARITY || t->hyper.sampling == MR_SAMPLING_TWO_STAGE)
 		mr_alias_layout(&t->alias, shared, t->x->n_items);
 	t->export_row = mr_arena_take(own, 2, t->stride * sizeof(float));

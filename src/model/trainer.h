@@ -161,6 +161,7 @@ typedef struct MrHyper
 	int32_t		candidates;		/* two-stage: size C of stage 1 */
 	double		popularity_exponent;
 	MrStartKind start;			/* the caller's work: als.h, then mr_trainer_set_start() */
+	double		start_share;	/* of the given start in what is exported, see export.c; set by the recipe */
 	double		recency;		/* the last so many of a user weigh most, 0: all alike; the caller's work: recency.h */
 	double		propensity_exponent;	/* positives weigh ~ count ^ -this, 0: alike (propensity.c) */
 	double		covariance;		/* CML's lambda_c */
@@ -258,6 +259,7 @@ extern MrStatus mr_start_users(const MrInteractions *x, int32_t dimensions, bool
 
 /* recipe_factors.c */
 extern void mr_recipe_fill_factors(MrHyper *hyper, uint64_t set, const MrInteractions *x);
+extern void mr_recipe_fill_als_start(MrHyper *als, uint64_t set, const MrHyper *hyper, const MrInteractions *x);
 extern const char *mr_recipe_factors_conflict(const MrHyper *hyper);
 
 /* recipe_tags.c */

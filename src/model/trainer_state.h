@@ -200,6 +200,10 @@ struct MrTrainer
 	float	   *bias;			/* (s) [n_items], item_bias only, as the two below */
 	float	   *bias_first;
 	float	   *bias_second;
+	bool		blends;			/* there is a start that keeps a share of what is exported */
+	float	   *start_items;	/* (s) [n_items][stride] its points, with a share only, as the two below */
+	float	   *start_users;	/* (s) [n_users][stride] */
+	float	   *start_bias;		/* (s) [n_items] */
 	MrAlias		alias;			/* (s) popularity */
 	double		popularity_sum; /* SUM of count ^ popularity_exponent */
 	float	   *export_row;		/* [2][stride] */

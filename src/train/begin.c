@@ -24,9 +24,6 @@
 #include "train/warm.h"
 #include "util/compat.h"
 
-/* Sweeps: two gave .005 less ndcg at 10, eight .001 more (MovieLens-1M, doc/training.md). */
-#define SWEEPS 5
-
 /* An OpenBLAS without LAPACK knows no least squares: the recipe begins at random then. */
 void
 mr_begin_check(MrRun *run)
@@ -43,15 +40,8 @@ static MrHyper
 als_hyper(const MrRun *run, const MrHyper *hyper, const MrInteractions *x)
 {
 	MrHyper		als = run->options.hyper;
-	uint64		set = run->options.set;
 
-	als.algorithm = MR_ALGORITHM_ALS;
-	als.dimensions = hyper->dimensions - (hyper->item_bias ? 1 : 0);
-	als.epochs = SWEEPS;
-	als.seed = hyper->seed;
-	set |= (UINT64CONST(1) << MR_HYPER_ALGORITHM) | (UINT64CONST(1) << MR_HYPER_DIMENSIONS) |
-		(UINT64CONST(1) << MR_HYPER_EPOCHS) | (UINT64CONST(1) << MR_HYPER_SEED);
-	mr_recipe_fill(&als, set, x);
+	mr_recipe_fill_als_start(&als, run->options.set, hyper, x);
 	return als;
 }
 
@@ -177,6 +167,16 @@ mr_begin_points(MrRun *run, const MrHyper *hyper, const MrInteractions *x, const
 	start.users = beginning->users;
 	start.items = beginning->items;
 	mr_run_check_status(run, mr_trainer_set_start(trainer, &start, mr_run_poll, run));
+}
+
+/* The same points for a training on x, which has nearly the interactions that they are of; false if there are none. */
+bool
+mr_begin_pass(MrBeginning *beginning, const MrInteractions *x, const MrHyper *hyper)
+{
+	if (beginning->of == NULL || !serves(beginning, hyper, beginning->of))
+		return false;
+	beginning->of = x;
+	return true;
 }
 
 /* The next training on x shall begin at these points, which belong to *beginning from now on. */

@@ -28,6 +28,7 @@ extern void mr_begin_weights(MrRun *run, const MrHyper *hyper, MrInteractions *x
 extern void mr_begin_make(MrRun *run, const MrHyper *hyper, const MrInteractions *x, MrBeginning *beginning);
 extern void mr_begin_points(MrRun *run, const MrHyper *hyper, const MrInteractions *x,
 							const MrBeginning *beginning, MrTrainer *trainer);
+extern bool mr_begin_pass(MrBeginning *beginning, const MrInteractions *x, const MrHyper *hyper);
 extern void mr_begin_at(MrBeginning *beginning, const MrInteractions *x, const MrHyper *hyper, float *users, float *items);
 extern void mr_begin_free(MrBeginning *beginning);
 

@@ -468,7 +468,10 @@ refit(MrRun *run, MrBeginning *beginning, Fit *best)
 	final.posts = run->data->posts;
 	if (best->points.items && mr_early_continues(run))
 	{
-		mr_begin_at(beginning, final.x, &recipe, best->points.users, best->points.items);
+		if (recipe.start_share > 0 && mr_begin_pass(beginning, final.x, &recipe))
+			free_points(&best->points);
+		else
+			mr_begin_at(beginning, final.x, &recipe, best->points.users, best->points.items);
 		mr_early_shorten(&final.hyper, &final.last);
 	}
 	else if (best->points.items)

@@ -13,12 +13,17 @@
 /* Users of the default validation split: the standard error of ndcg is then about 0.004. */
 #define VALIDATION_USERS 10000.0
 
-/* A trial of a search may be trained for fewer epochs than its own. */
+/*
+ * What becomes of a recipe in this run: a trial of a search may be trained for fewer
+ * epochs than its own; a warm start is not held back at the version's points.
+ */
 static void
-shorten(const MrRun *run, MrHyper *hyper)
+adapt(const MrRun *run, MrHyper *hyper)
 {
 	if (run->trial)
 		hyper->epochs = Min(hyper->epochs, run->trial->epochs);
+	if (run->warm)
+		hyper->start_share = 0;
 }
 
 /* The recipe with this user tower. */
@@ -30,7 +35,7 @@ mr_fit_recipe_with_tower(const MrRun *run, MrTowerKind tower)
 	hyper.tower = tower;
 	mr_recipe_fill_tags(&hyper, run->options.set | (UINT64CONST(1) << MR_HYPER_TOWER), &run->data->positives,
 						run->data->posts);
-	shorten(run, &hyper);
+	adapt(run, &hyper);
 	return hyper;
 }
 
@@ -63,7 +68,7 @@ mr_fit_recipe(MrRun *run)
 	run->hyper = run->options.hyper;
 	mr_recipe_fill_tags(&run->hyper, run->options.set, &run->data->positives, run->data->posts);
 	check_conflict(run);
-	shorten(run, &run->hyper);
+	adapt(run, &run->hyper);
 	return run->hyper.algorithm == MR_ALGORITHM_METRIC && run->hyper.loss == MR_LOSS_SOFTMAX &&
 		!mr_option_is_set(&run->options, MR_HYPER_TOWER) && run->options.validation_fraction != 0 &&
 		run->data->posts == NULL && mr_early_tries_free(&run->data->positives);

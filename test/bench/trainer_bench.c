@@ -502,12 +502,11 @@ parse(Options *o, int argc, char **argv)
 	}
 }
 
-/* Put the trainer at the points of five sweeps of ALS, as metricrec.train() does. */
+/* Put the trainer at the points of ALS, as metricrec.train() does. */
 static MrStatus
 start_from_als(const MrHyper *hyper, const MrInteractions *x, MrTrainer *t)
 {
-	MrHyper		settings = {.algorithm = MR_ALGORITHM_ALS, .epochs = 5, .seed = hyper->seed,
-		.dimensions = hyper->dimensions - hyper->item_bias};
+	MrHyper		settings = {0};
 	size_t		bytes;
 	void	   *memory;
 	MrAls	   *als;
@@ -517,8 +516,7 @@ start_from_als(const MrHyper *hyper, const MrInteractions *x, MrTrainer *t)
 	float	   *users = get_memory((size_t) x->n_users * hyper->dimensions * sizeof(float));
 	float	   *items = get_memory((size_t) x->n_items * hyper->dimensions * sizeof(float));
 
-	mr_recipe_fill(&settings, UINT64_C(1) << MR_HYPER_ALGORITHM | UINT64_C(1) << MR_HYPER_EPOCHS |
-				   UINT64_C(1) << MR_HYPER_SEED | UINT64_C(1) << MR_HYPER_DIMENSIONS, x);
+	mr_recipe_fill_als_start(&settings, 0, hyper, x);
 	bytes = mr_als_bytes(&settings, x);
 	memory = get_memory(bytes);
 	als = mr_als_init(memory, bytes, &settings, x, &status);

@@ -99,7 +99,7 @@ test_default(void)
 			p->tower = tower ? MR_TOWER_POOLED : MR_TOWER_FREE;
 			mr_recipe_fill(p, FIXTURE_SET(TOWER), &x);
 			unit_case(p->loss == MR_LOSS_SOFTMAX && p->dimensions == 64 && p->epochs >= 4 && p->epochs <= 25 &&
-					  p->batch_size >= 256 && p->learning_rate > 0 && p->temperature >= 0.2 && p->temperature <= 0.3 &&
+					  p->batch_size >= 256 && p->learning_rate > 0 && p->temperature >= 0.17 && p->temperature <= 0.3 &&
 					  p->negatives > 0 && p->init_deviation > 0 && p->tower == (tower ? MR_TOWER_POOLED : MR_TOWER_FREE) &&
 					  mr_recipe_conflict(p) == NULL, "shape %d", i);
 			free(x.user_start);
@@ -119,6 +119,7 @@ test_start(void)
 	int64_t		times;
 	MrInteractions x;
 	MrHyper		h = {0};
+	MrHyper		als = {0};
 
 	pretend(&x, 6040, 3706, 164);
 	mr_recipe_fill(&h, 0, &x);
@@ -126,14 +127,22 @@ test_start(void)
 	h = (MrHyper) {.tower = MR_TOWER_FREE};
 	mr_recipe_fill(&h, FIXTURE_SET(TOWER), &x);
 	ok(h.start == MR_START_ALS && h.constraint == MR_CONSTRAINT_SPHERE && h.epochs == 6 && h.learning_rate == 0.01 &&
-	   h.temperature == 0.2, "free users from ALS: a fine tuning");
+	   fabs(h.temperature - 0.17) < 1e-12 && h.start_share == 0.4, "free users from ALS: a fine tuning, half way");
+	h = (MrHyper) {.tower = MR_TOWER_FREE, .propagation = 0.5};
+	mr_recipe_fill(&h, FIXTURE_SET(TOWER) | FIXTURE_SET(PROPAGATION), &x);
+	ok(h.propagation == 0.5 && h.start_share == 0 && h.temperature == 0.2, "propagated points are not blended");
+	h = (MrHyper) {.tower = MR_TOWER_FREE, .start = MR_START_ALS};
+	x.user_features = &features;
+	mr_recipe_fill(&h, FIXTURE_SET(TOWER) | FIXTURE_SET(START), &x);
+	ok(h.start_share == 0, "nor are those of feature towers");
+	x.user_features = NULL;
 	x.times = &times;
 	h = (MrHyper) {.tower = MR_TOWER_FREE};
 	mr_recipe_fill(&h, FIXTURE_SET(TOWER), &x);
-	ok(h.recency == 5 && h.learning_rate == 0.04 && fabs(h.temperature - 0.25) < 1e-12, "with times: what is recent");
+	ok(h.recency == 5 && h.learning_rate == 0.04 && h.start_share == 0 && fabs(h.temperature - 0.25) < 1e-12, "with times: what is recent");
 	h = (MrHyper) {.tower = MR_TOWER_FREE};
 	mr_recipe_fill(&h, FIXTURE_SET(TOWER) | FIXTURE_SET(RECENCY), &x);
-	ok(h.recency == 0 && h.learning_rate == 0.01, "unless it is turned off");
+	ok(h.recency == 0 && h.learning_rate == 0.01 && h.start_share == 0.4, "unless it is turned off");
 	h = (MrHyper) {.tower = MR_TOWER_FREE};
 	mr_recipe_fill(&h, FIXTURE_SET(TOWER) | FIXTURE_SET(START), &x);
 	ok(h.start == MR_START_RANDOM && h.constraint == MR_CONSTRAINT_BALL && h.learning_rate == 0.1 && h.epochs == 23,
@@ -149,6 +158,13 @@ test_start(void)
 	h = (MrHyper) {.dimensions = 3};
 	mr_recipe_fill(&h, FIXTURE_SET(DIMENSIONS), &x);
 	ok(h.start == MR_START_RANDOM && mr_recipe_conflict(&h) == NULL, "so do very few dimensions");
+	h = (MrHyper) {.dimensions = 32, .item_bias = true, .seed = 7};
+	mr_recipe_fill_als_start(&als, 0, &h, &x);
+	ok(als.algorithm == MR_ALGORITHM_ALS && als.dimensions == 31 && als.epochs == 8 && als.seed == 7 &&
+	   als.als_regularization == 0.01, "the ALS of a start leaves room for the bias");
+	als.als_regularization = 0.5;
+	mr_recipe_fill_als_start(&als, FIXTURE_SET(ALS_REGULARIZATION), &h, &x);
+	ok(als.als_regularization == 0.5, "and takes what was given of it");
 	free(x.user_start);
 	pretend(&x, 1000, 500, 20);
 	h = (MrHyper) {0};

@@ -133,6 +133,91 @@ test_round_trip(const MrInteractions *x)
 	unit_cases("a start has the distances of the points that it was given");
 }
 
+/* (1 - share) learned + share given of the rows' first `width` coordinates, under the constraint. */
+static double
+blend_error(const float *learned, const float *given, const float *got, int32_t n, int32_t width, MrConstraint constraint,
+			double share)
+{
+	double		most = 0;
+
+	for (int32_t row = 0; row < n; row++)
+	{
+		double		blended[DIMENSIONS];
+		double		square = 0;
+
+		for (int32_t k = 0; k < width; k++)
+		{
+			blended[k] = (1 - share) * learned[row * DIMENSIONS + k] + share * given[row * DIMENSIONS + k];
+			square += blended[k] * blended[k];
+		}
+		if (constraint == MR_CONSTRAINT_NONE || (constraint == MR_CONSTRAINT_BALL && square <= 1))
+			square = 1;
+		for (int32_t k = 0; k < width; k++)
+			most = fmax(most, fabs(blended[k] / sqrt(square) - got[row * DIMENSIONS + k]));
+	}
+	return most;
+}
+
+/* The blended biases, which the last coordinates c have as T (largest - b) = c^2. */
+static double
+bias_error(const Points *learned, const Points *given, const Points *got, double share)
+{
+	double		least = INFINITY;
+	double		most = 0;
+
+	for (int pass = 0; pass < 2; pass++)
+		for (int32_t i = 0; i < N_ITEMS; i++)
+		{
+			int32_t		at = i * DIMENSIONS + DIMENSIONS - 1;
+			double		square = (1 - share) * pow(learned->items[at], 2) + share * pow(given->items[at], 2);
+
+			if (pass == 0)
+				least = fmin(least, square);
+			else
+				most = fmax(most, fabs(square - least - pow(got->items[at], 2)));
+		}
+	return most;
+}
+
+/* A start keeps its share of what is written, and changes nothing of what is learned. */
+static void
+test_share(const MrInteractions *x)
+{
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
+	{
+		MrHyper		hyper = hyper_of(&settings[i], x);
+		int32_t		width = DIMENSIONS - hyper.item_bias;
+		double		loss[2];
+		Points		given;
+		Points		learned;
+		Points		got;
+		MrStart		start = {given.users, given.items, NULL, NULL, 0};
+
+		if (hyper.loss != MR_LOSS_SOFTMAX || hyper.tower != MR_TOWER_FREE)
+			continue;
+		hyper.start_share = 0;
+		train(&hyper, x, NULL, 3, &given, NULL);
+		hyper.seed = 5;
+		train(&hyper, x, NULL, 1, &learned, NULL);
+		hyper.start_share = 0.3;
+		unit_case(train(&hyper, x, NULL, 1, &got, NULL) == MR_OK && memcmp(&got, &learned, sizeof(got)) == 0,
+				  "%s: a share of no start", settings[i].name);
+		unit_case(train(&hyper, x, &start, 0, &got, NULL) == MR_OK && difference(&got, &given) < 1e-4,
+				  "%s: a share of itself", settings[i].name);
+		train(&hyper, x, &start, 2, &got, &loss[0]);
+		hyper.start_share = 0;
+		train(&hyper, x, &start, 2, &learned, &loss[1]);
+		unit_case(loss[0] == loss[1], "%s: the loss is another", settings[i].name);
+		unit_case(blend_error(learned.items, given.items, got.items, N_ITEMS, width, hyper.constraint, 0.3) < 1e-5,
+				  "%s: items are not between", settings[i].name);
+		unit_case(blend_error(learned.users, given.users, got.users, N_USERS, width, hyper.constraint, 0.3) < 1e-5,
+				  "%s: users are not between", settings[i].name);
+		unit_case(!hyper.item_bias || bias_error(&learned, &given, &got, 0.3) < 1e-4,
+				  "%s: biases are not between", settings[i].name);
+	}
+	unit_cases("a start keeps its share");
+}
+
 /* Rows without a start, and sides without one, begin at random as always. */
 static void
 test_partly(const MrInteractions *x)
@@ -250,6 +335,7 @@ main(void)
 
 	fixture_matrix(&x, N_USERS, N_ITEMS, 0.2, false, 5);
 	test_round_trip(&x);
+	test_share(&x);
 	test_partly(&x);
 	test_tower(&x);
 	test_stops();
