@@ -9,7 +9,8 @@
  * user=1 item=2 order=4 (numbers from 1).  Protocols:
  *		protocol=loo	the last item of each user is held out (part=test) or the one
  *						before it (part=validation), ranked among 99 random items the
- *						user never touched: hit rate and NDCG
+ *						user never touched: hit rate and NDCG; with exact=1 their means
+ *						over all draws of the 99, from the rank among all such items
  *		protocol=split	60/20/20 of each user with at least 5 items; all other items
  *						are ranked: recall at 50 and 100; validation is never trained on;
  *						smaller users are trained on unless drop_small=1
@@ -57,6 +58,7 @@ typedef struct Options
 	bool		test;
 	bool		quiet;
 	bool		drop_small;
+	bool		exact;			/* expected hit rates, instead of one draw's */
 	bool		times;			/* the training knows the order */
 	int			repeat;
 	MrHyper		hyper;
@@ -300,6 +302,67 @@ evaluate_sampled(const MrInteractions *all, const MrInteractions *held, int dime
 	printf("  HR@5 %.4f  HR@10 %.4f  HR@20 %.4f  NDCG@10 %.4f\n", hit[0] / n, hit[1] / n, hit[2] / n, ndcg[1] / n);
 }
 
+/* log(n!) */
+static double
+log_factorial(int32_t n)
+{
+	return lgamma(n + 1.0);
+}
+
+/* The chance that of `draws` different ones of n items, of which `nearer` are nearer, just `hits` are nearer. */
+static double
+hypergeometric(int32_t n, int32_t nearer, int32_t draws, int32_t hits)
+{
+	if (hits > nearer || draws - hits > n - nearer)
+		return 0;
+	return exp(log_factorial(nearer) - log_factorial(hits) - log_factorial(nearer - hits) +
+			   log_factorial(n - nearer) - log_factorial(draws - hits) - log_factorial(n - nearer - draws + hits) -
+			   log_factorial(n) + log_factorial(draws) + log_factorial(n - draws));
+}
+
+/*
+ * As evaluate_sampled(), but the means over all draws of 99 different items, so that the
+ * draw's noise is not in the difference of two settings.
+ */
+static void
+evaluate_expected(const MrInteractions *all, const MrInteractions *held, int dimensions,
+				  const float *users, const float *items)
+{
+	double		hit[3] = {0, 0, 0};
+	double		ndcg = 0;
+	int64_t		n = 0;
+
+	for (int32_t u = 0; u < held->n_users; u++)
+		for (int64_t p = held->user_start[u]; p < held->user_start[u + 1]; p++)
+		{
+			const float *user = users + (size_t) u * dimensions;
+			double		own = squared_distance(user, items + (size_t) held->items[p] * dimensions, dimensions);
+			int32_t		others = 0;
+			int32_t		nearer = 0;
+
+			for (int32_t i = 0; i < held->n_items; i++)
+			{
+				if (mr_interactions_contain(all, u, i))
+					continue;
+				others++;
+				nearer += squared_distance(user, items + (size_t) i * dimensions, dimensions) <= own;
+			}
+			if (others < NEGATIVES_PER_USER)
+				continue;
+			n++;
+			for (int rank = 1; rank <= 20; rank++)
+			{
+				double		chance = hypergeometric(others, nearer, NEGATIVES_PER_USER, rank - 1);
+
+				hit[0] += rank <= 5 ? chance : 0;
+				hit[1] += rank <= 10 ? chance : 0;
+				hit[2] += chance;
+				ndcg += rank <= 10 ? chance / log2(rank + 1.0) : 0;
+			}
+		}
+	printf("  expected: HR@5 %.4f  HR@10 %.4f  HR@20 %.4f  NDCG@10 %.4f\n", hit[0] / n, hit[1] / n, hit[2] / n, ndcg / n);
+}
+
 /* Recall of all held-out items among all items but those trained on (or masked). */
 static void
 evaluate_full(const MrInteractions *masked, const MrInteractions *held, int dimensions,
@@ -490,6 +553,8 @@ parse(Options *o, int argc, char **argv)
 			o->quiet = atoi(value) != 0;
 		else if (strcmp(argv[i], "drop_small") == 0)
 			o->drop_small = atoi(value) != 0;
+		else if (strcmp(argv[i], "exact") == 0)
+			o->exact = atoi(value) != 0;
 		else if (strcmp(argv[i], "times") == 0)
 			o->times = atoi(value) != 0;
 		else if (strcmp(argv[i], "repeat") == 0)
@@ -635,7 +700,9 @@ main(int argc, char **argv)
 		mr_recipe_fill(&hyper, o.set, &trained);
 		hyper.seed += i;
 		train(&o, &hyper, &trained, &users, &items);
-		if (loo)
+		if (loo && o.exact)
+			evaluate_expected(&all, &held, hyper.dimensions, users, items);
+		else if (loo)
 			evaluate_sampled(&all, &held, hyper.dimensions, users, items, o.test ? 99 : 98);
 		else if (held.n_pairs > 0)
 			evaluate_full(&masked, &held, hyper.dimensions, users, items);

@@ -43,6 +43,11 @@ SELECT l.stage, CASE WHEN l.stage = 'train' THEN max(l.epoch) <= 15 ELSE max(l.e
 FROM metricrec.training_log l, (SELECT epochs AS any_value FROM metricrec.model_versions WHERE model = 'on') v WHERE l.model = 'on' GROUP BY l.stage, any_value HAVING l.stage <> 'start' ORDER BY l.stage;
 SELECT recipe ->> 'epochs' AS schedule, recipe ->> 'patience' AS patience, (recipe ->> 'learning_rate')::float8 AS rate FROM metricrec.model_versions WHERE model = 'on';
 
+-- free users without recency keep a share of ALS, so their refit begins at the same points of ALS once more
+SELECT model FROM metricrec.create_model('kept', 'likes', dimensions => 8, start => 'als', epochs => 4, patience => 4, user_tower => 'free');
+SELECT version FROM metricrec.train('kept');
+SELECT stage, CASE WHEN stage <> 'train' THEN count(*) END AS epochs FROM metricrec.training_log WHERE model = 'kept' GROUP BY stage ORDER BY min(step);
+
 -- the same seed, the same bits
 SELECT model FROM metricrec.alter_model('als', user_tower => 'free');
 SELECT version FROM metricrec.train('als');
