@@ -40,6 +40,17 @@
 #define FREE_HISTORY 40
 #define FREE_IS_CHEAP 1e8
 
+/*
+ * How good the free tower must be, the pooled one being 1.  Half of the standard error
+ * better, because the pooled one answers to new interactions and new users without
+ * training.  On dense data ndcg at 100 cannot tell the two apart, while the order farther
+ * down, where the free tower is better by far, says so beyond doubt (doc/training.md); so
+ * there it is only given up when it is worse.
+ */
+#define FREE_ADVANTAGE 1.005
+#define FREE_ADVANTAGE_DENSE 0.99
+#define DENSE_HISTORY 100
+
 /* Held-out share of the interactions up to which the refit goes on from the validated points. */
 #define CONTINUE_SHARE 0.05
 
@@ -85,6 +96,13 @@ mr_early_tries_free(const MrInteractions *x)
 {
 	return x->times != NULL || x->n_pairs >= FREE_HISTORY * (int64) x->n_users ||
 		(double) x->n_users * x->n_items < FREE_IS_CHEAP;
+}
+
+/* What the validation of the free tower is divided by before it is compared with the pooled one's. */
+double
+mr_early_asked_of_free(const MrInteractions *x)
+{
+	return x->n_pairs >= DENSE_HISTORY * (int64_t) x->n_users ? FREE_ADVANTAGE_DENSE : FREE_ADVANTAGE;
 }
 
 /* Can a candidate with this value after `epoch` of `epochs` still win against the rival's? */

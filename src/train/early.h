@@ -9,6 +9,7 @@
 #include "train/train.h"
 
 extern int32 mr_early_patience(const MrRun *run);
+extern double mr_early_asked_of_free(const MrInteractions *x);
 extern bool mr_early_tries_free(const MrInteractions *x);
 extern bool mr_early_is_hopeless(double value, double rival, int32 epoch, int32 epochs);
 extern bool mr_early_continues(const MrRun *run);

@@ -8,7 +8,7 @@
  *	the default (early.c)				hold one positive per user out;
  *										train each candidate without those, rank them
  *										after each epoch, keep the best epoch's points;
- *										the better by ndcg@100 (free: by half a per cent) is
+ *										the better by ndcg@100 (early.c: by how much) is
  *										trained on everything, or on to it
  *										(refit => false: its points are the version)
  *	features							one training more without them on the split,
@@ -36,12 +36,6 @@
  * (MovieLens-1M, the same users).
  */
 #define JUDGED_K 100
-
-/*
- * The free tower must be this much better, half of that standard error: the pooled
- * one answers to new interactions and new users without training.
- */
-#define FREE_ADVANTAGE 1.005
 
 typedef struct Points
 {
@@ -356,11 +350,11 @@ free_fit(Fit *fit)
 		}
 }
 
-/* What the validation says of a candidate; the free tower must win by its advantage. */
+/* What the validation says of a candidate; the free tower must win by what early.c asks of it. */
 static double
 value_of(const MrRun *run, const Fit *fit)
 {
-	return judge(run, &fit->hyper, &fit->validation) / (fit->hyper.tower == MR_TOWER_FREE ? FREE_ADVANTAGE : 1);
+	return judge(run, &fit->hyper, &fit->validation) / (fit->hyper.tower == MR_TOWER_FREE ? mr_early_asked_of_free(&run->data->positives) : 1);
 }
 
 /* Is the candidate worth more than what is best so far? */
