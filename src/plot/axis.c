@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "plot/svg.h"
@@ -74,7 +75,7 @@ mr_axis_place(const MrAxis *axis, double value)
 	double		place;
 
 	if (axis->is_log)
-		place = value > 0 ? log(value / axis->low) / log(axis->high / axis->low) : 0;
+		place = value > 0 ? (log(value) - log(axis->low)) / (log(axis->high) - log(axis->low)) : 0;
 	else
 		place = (value - axis->low) / (axis->high - axis->low);
 	return Max(Min(place, 1), 0);
@@ -86,10 +87,14 @@ log_ticks(const MrAxis *axis, double *ticks, int max)
 	bool		few = axis->high / axis->low < 300;
 	int			n = 0;
 
-	for (double power = pow(10, floor(log10(axis->low))); power <= axis->high && n < max; power *= 10)
+	/* by the exponent: the power below the least of numbers is 0, and ten times that, too */
+	for (int exponent = (int) floor(log10(axis->low)); exponent <= DBL_MAX_10_EXP && n < max; exponent++)
 	{
 		static const int parts[] = {1, 2, 5};
+		double		power = pow(10, exponent);
 
+		if (power > axis->high)
+			break;
 		for (int i = 0; i < (few ? 3 : 1) && n < max; i++)
 			if (parts[i] * power >= axis->low * 0.999 && parts[i] * power <= axis->high * 1.001)
 				ticks[n++] = parts[i] * power;

@@ -116,6 +116,14 @@ text_sql(const char *value)
 	return psprintf("pg_catalog.\"left\"((%s)::pg_catalog.text, %d)", value, 2 * MR_PLOT_TEXT);
 }
 
+/* A numeric can be beyond a float8, at both ends, and the cast would refuse the whole map for it. */
+static char *
+number_sql(const char *value)
+{
+	return psprintf("CASE WHEN pg_catalog.abs(%s) OPERATOR(pg_catalog.<=) '1e308'::pg_catalog.numeric"
+					" THEN pg_catalog.round(%s, 300)::pg_catalog.float8 END", value, value);
+}
+
 /* The colour's expression, and map->color by the column's type. */
 static char *
 color_sql(MrMap *map, Relation rel)
@@ -124,6 +132,8 @@ color_sql(MrMap *map, Relation rel)
 	char	   *value = value_sql(rel, map->options.color, &type);
 
 	map->color = kind_of(type);
+	if (type == NUMERICOID)
+		return number_sql(value);
 	if (map->color == MR_MAP_NUMBER)
 		return psprintf("(%s)::pg_catalog.float8", value);
 	if (map->color == MR_MAP_TIME)

@@ -197,6 +197,13 @@ SELECT d.ok, d.points, d.legend FROM metricrec.plot_map('typed', 'user', color =
 SELECT d.ok, d.points, d.legend FROM metricrec.plot_map('typed', color => 'k', labels => 'k') svg, describe(svg) d;
 SELECT d.ok, d.points, d.legend FROM metricrec.plot_map('typed', color => 'none') svg, describe(svg) d;
 
+-- numbers at the ends of their range
+ALTER TABLE item_features ADD tiny float8, ADD wide float8, ADD beyond numeric;
+UPDATE item_features SET tiny = CASE i % 2 WHEN 0 THEN '5e-324' ELSE '1e308' END::float8, wide = CASE i % 2 WHEN 0 THEN '-1.7e308' ELSE '1.7e308' END::float8,
+	beyond = (ARRAY['1e400', '-1e400', '1e-400', 'NaN', '7'])[i % 5 + 1]::numeric;
+SELECT c, d.ok, d.points FROM unnest(ARRAY['tiny', 'wide', 'beyond']) c, metricrec.plot_map('typed', color => c) svg, describe(svg) d;
+SELECT d.legend LIKE '%no value%' AS without FROM metricrec.plot_map('typed', color => 'beyond') svg, describe(svg) d;
+
 -- keys out of the range of the model's are not in it; a key twice is one too many
 INSERT INTO item_features VALUES (1000000, 'k9');
 SELECT d.points, d.legend FROM metricrec.plot_map('typed', color => 'k') svg, describe(svg) d;
