@@ -21,6 +21,7 @@
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
+#include "metricrec.h"
 #include "store/version.h"
 #include "type/embedding.h"
 #include "util/pgutil.h"
@@ -65,7 +66,10 @@ static const TakeOver take_overs[] =
 		"  FROM pg_catalog.pg_constraint o"
 		" WHERE o.conrelid = $1 AND o.contype IN ('c', 'f', 'x', 'u') ORDER BY o.contype, o.conname"},
 
-	/* All but the key's, the constraints' and those that the new table has already. */
+	/*
+	 * All but the key's, the constraints', those that the new table has already, and
+	 * those that it cannot have: embeddings of so many dimensions are not indexed.
+	 */
 	{"index", false,
 		"SELECT pg_catalog.format('CREATE %sINDEX ON %s USING %s',"
 		"  CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END, $4, d.method_and_columns)"
@@ -75,6 +79,9 @@ static const TakeOver take_overs[] =
 		"    1 + pg_catalog.length(pg_catalog.format('CREATE %sINDEX %I ON %s USING ',"
 		"      CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END, x.relname, $3))) AS method_and_columns) d"
 		" WHERE i.indrelid = $1 AND NOT i.indisprimary AND i.indisvalid"
+		"   AND NOT EXISTS (SELECT FROM pg_catalog.pg_am m, pg_catalog.pg_attribute e"
+		"    WHERE m.oid = x.relam AND m.amname = 'lsh' AND e.attrelid = $2 AND e.attnum = 2"
+		"      AND e.atttypmod > " CppAsString2(MR_MAX_INDEX_DIMENSIONS) ")"
 		"   AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint o WHERE o.conindid = i.indexrelid AND o.conrelid = $1)"
 		"   AND NOT EXISTS (SELECT FROM pg_catalog.pg_index j JOIN pg_catalog.pg_class y ON y.oid = j.indexrelid"
 		"    WHERE j.indrelid = $2 AND pg_catalog.substr(pg_catalog.pg_get_indexdef(j.indexrelid),"

@@ -259,7 +259,11 @@ mr_options_from_arguments(FunctionCallInfo fcinfo, int first, Jsonb *before, Arr
 	Jsonb	   *result;
 
 	if (PG_NARGS() != first + lengthof(option_defs))
-		elog(ERROR, "function has %d arguments, expected %d", PG_NARGS(), (int) (first + lengthof(option_defs)));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the extension is of another release than its library"),
+				 errdetail("The function has %d arguments, and the library expects %d.", PG_NARGS(), (int) (first + lengthof(option_defs))),
+				 errhint("Run ALTER EXTENSION metricrec UPDATE.")));
 	if (reset)
 		deconstruct_array(reset, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR, &reset_names, NULL, &n_reset);
 	check_reset(reset_names, n_reset);

@@ -412,6 +412,28 @@ SELECT trace_free();
 SELECT model FROM metricrec.alter_model('m', epochs => 1, dimensions => 8);
 SELECT active FROM metricrec.train('m');
 
+-- more dimensions than an index can hold: there is none, whatever the version before had
+CREATE FUNCTION lsh_indexes() RETURNS bigint LANGUAGE sql AS $$
+	SELECT count(*) FROM metricrec.model_versions v JOIN pg_index i ON i.indrelid = v.item_table JOIN pg_class c ON c.oid = i.indexrelid
+	JOIN pg_am a ON a.oid = c.relam WHERE a.amname = 'lsh' AND v.model = 'm' AND v.state = 'active' $$;
+SELECT lsh_indexes();
+SELECT model FROM metricrec.alter_model('m', dimensions => 2001);
+SELECT active FROM metricrec.train('m');
+SELECT lsh_indexes();
+SELECT model FROM metricrec.alter_model('m', dimensions => 8);
+SELECT active FROM metricrec.train('m');
+SELECT lsh_indexes();
+
+--
+-- The library is new, ALTER EXTENSION UPDATE has not come yet: jobs train as before
+--
+SELECT probin FROM pg_proc WHERE oid = 'metricrec.train'::regproc \gset
+CREATE PROCEDURE retrain_of_0_4(name name) AS :'probin', 'mr_retrain' LANGUAGE C;
+CREATE FUNCTION alter_model_of_0_4(name name, reset name[], OUT model name, OUT options jsonb) AS :'probin', 'mr_alter_model' LANGUAGE C;
+CALL retrain_of_0_4('m');
+SELECT recipe -> 'warm_start' AS warm_start FROM metricrec.model_versions WHERE model = 'm' AND state = 'active';
+SELECT * FROM alter_model_of_0_4('m', '{epochs}');
+
 SELECT metricrec.drop_model('m');
 DROP SCHEMA tr CASCADE;
 DROP ROLE regress_mr_trainer;
