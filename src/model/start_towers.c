@@ -100,6 +100,23 @@ mr_start_towers(MrTrainer *t, const MrStart *start, MrPoll poll, void *arg)
 
 /* ---- users ---- */
 
+static inline double
+weight_of(const MrInteractions *x, int64_t p)
+{
+	return x->weights ? x->weights[p] : 1;
+}
+
+/* Of a user's interactions with given items.  Weights can be as large as floats are. */
+static double
+sum_of_weights(const MrInteractions *x, int32_t user, const uint8_t *has_item)
+{
+	double		sum = 0;
+
+	for (int64_t p = x->user_start[user]; p < x->user_start[user + 1]; p++)
+		sum += has_item[x->items[p]] ? weight_of(x, p) : 0;
+	return sum;
+}
+
 /*
  * The mean of the given points of each user's items, by the weights of the
  * interactions, into users [n_users][dimensions]; has_user [n_users] is 0 for a user none
@@ -117,13 +134,14 @@ mr_start_users(const MrInteractions *x, int32_t dimensions, bool item_bias, cons
 	for (int32_t u = 0; u < x->n_users; u++)
 	{
 		float	   *user = users + (size_t) u * dimensions;
-		double		sum = 0;
+		double		sum = sum_of_weights(x, u, has_item);
 
 		memset(user, 0, dimensions * sizeof(float));
+		has_user[u] = sum > 0;
 		for (int64_t p = x->user_start[u]; p < x->user_start[u + 1]; p++)
 		{
 			const float *item = items + (size_t) x->items[p] * dimensions;
-			float		weight;
+			float		share;
 
 			work += dimensions;
 			if (work >= MR_POLL_WORK)
@@ -134,14 +152,10 @@ mr_start_users(const MrInteractions *x, int32_t dimensions, bool item_bias, cons
 			}
 			if (!has_item[x->items[p]])
 				continue;
-			weight = x->weights ? x->weights[p] : 1;
-			sum += weight;
+			share = (float) (weight_of(x, p) / sum);
 			for (int32_t k = 0; k < width; k++)
-				user[k] += weight * item[k];
+				user[k] += share * item[k];
 		}
-		has_user[u] = sum > 0;
-		for (int32_t k = 0; sum > 0 && k < width; k++)
-			user[k] /= (float) sum;
 	}
 	return MR_OK;
 }

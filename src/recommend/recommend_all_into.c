@@ -90,6 +90,20 @@ read_if_exists(const char *word)
 	return IF_EXISTS_ERROR;		/* not reached */
 }
 
+/* Answers must not be taken for what users did, and what they did not be replaced by answers. */
+static void
+refuse_source(const TargetTable *table, const MrModel *model)
+{
+	if (table->relation != model->interactions && table->relation != model->user_features &&
+		table->relation != model->item_features)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("cannot write recommendations into relation \"%s\"", table->label),
+			 errdetail("Model \"%s\" is trained on it.", model->name),
+			 errhint("Name another table.")));
+}
+
 /* Error unless the relation can take the rows. */
 static void
 check_existing(TargetTable *table, IfExists if_exists)
@@ -170,7 +184,10 @@ open_table(const MrQuery *query, text *name, IfExists if_exists)
 	if (table->is_new)
 		create_table(table, query);
 	else
+	{
 		check_existing(table, if_exists);
+		refuse_source(table, query->model);
+	}
 	/* one at a time: of two, the second would not see the rows of the first to delete them */
 	if (!table->is_new && if_exists == IF_EXISTS_REPLACE && get_rel_relkind(table->relation) != RELKIND_FOREIGN_TABLE)
 		mr_spi_run(psprintf("LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE", table->name));

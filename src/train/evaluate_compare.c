@@ -191,6 +191,21 @@ hyper_of(const Comparison *c, MrAlgorithm algorithm)
 	return hyper;
 }
 
+/* The hyper-parameters are not the user's, so the hint of a training would mislead. */
+static void
+check_factors(const Comparison *c, MrAlgorithm algorithm, MrStatus status)
+{
+	const char *word = recommender_words[algorithm == MR_ALGORITHM_ALS ? RECOMMENDER_ALS : RECOMMENDER_BPR];
+
+	if (status == MR_DIVERGED)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("\"%s\" diverged on the interactions of model \"%s\"", word, c->evaluation->run->model->name),
+				 errdetail("Very large or very different weights of interactions can do that."),
+				 errhint("Leave it out of \"recommenders\".")));
+	mr_run_check_status(c->evaluation->run, status);
+}
+
 static void
 make_factors(Comparison *c, MrAlgorithm algorithm)
 {
@@ -218,8 +233,8 @@ make_factors(Comparison *c, MrAlgorithm algorithm)
 				 errmsg("the interactions of model \"%s\" have nothing to learn from", run->model->name)));
 	mr_run_check_status(run, status);
 	for (int32 epoch = 0; epoch < hyper.epochs; epoch++)
-		mr_run_check_status(run, mr_trainer_epoch(trainer, mr_run_poll, run, &result));
-	mr_run_check_status(run, mr_trainer_export(trainer, mr_run_poll, run, users, items));
+		check_factors(c, algorithm, mr_trainer_epoch(trainer, mr_run_poll, run, &result));
+	check_factors(c, algorithm, mr_trainer_export(trainer, mr_run_poll, run, users, items));
 	pfree(memory);
 	in->dimensions = hyper.dimensions;
 	in->users = users;

@@ -82,6 +82,16 @@ SELECT * FROM metricrec.compare('m', recommenders => '{als,NULL}');
 SELECT * FROM metricrec.compare('m', recommenders => NULL);
 SELECT * FROM metricrec.compare('m', k => '{0}');
 SELECT * FROM metricrec.compare('nobody');
+-- one that cannot be made says which, and the others can
+CREATE TABLE heavy AS SELECT u AS user_id, i AS item_id, 1::float8 AS weight
+FROM generate_series(1, 30) u, generate_series(1, 20) i WHERE (u * i + u + i) % 3 = 0;
+CREATE INDEX ON heavy (user_id);
+SELECT model FROM metricrec.create_model('heavy', 'heavy', weight_column => 'weight', dimensions => 4, epochs => 1, user_tower => 'pooled', validation_fraction => 0);
+SELECT active FROM metricrec.train('heavy');
+UPDATE heavy SET weight = 3e38;
+SELECT * FROM metricrec.compare('heavy', 'heavy', recommenders => '{als}');
+SELECT DISTINCT recommender FROM metricrec.compare('heavy', 'heavy', recommenders => '{popularity}');
+SELECT metricrec.drop_model('heavy');
 SET metricrec.training_memory = '1MB';	-- small sets fit
 SELECT count(*) FROM metricrec.compare('m', 'groups_test', '{3}', recommenders => '{item_knn}');
 RESET metricrec.training_memory;

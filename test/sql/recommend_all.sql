@@ -236,6 +236,11 @@ CALL metricrec.recommend_all_into('pooled', 5, 'none.best');
 CALL metricrec.recommend_all_into('pooled', 5, 'shelf', if_exists => 'append');
 CALL metricrec.recommend_all_into('pooled', 5, 'likes_user_id_idx', if_exists => 'append');
 CALL metricrec.recommend_all_into('pooled', 5, 'best', if_exists => 'maybe');
+-- what the model is trained on is no place for its answers, whatever columns it has
+BEGIN;
+ALTER TABLE likes ADD rank int, ADD distance float8;
+CALL metricrec.recommend_all_into('pooled', 5, 'likes', if_exists => 'replace');
+ROLLBACK;
 CALL metricrec.recommend_all_into('visits', 5, 'best', if_exists => 'append');
 SELECT model FROM metricrec.create_model('fresh', 'likes', rating_column => 'rating');
 SELECT * FROM metricrec.recommend_all('fresh');

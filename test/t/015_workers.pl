@@ -263,7 +263,6 @@ SKIP:
 	ok(wait_for(qq{SELECT current_setting('dynamic_library_path') = '$path'}), 'it is put back');
 	is(sql($check), '1', 'and workers come');
 }
-
 $node->append_conf('postgresql.conf', 'max_worker_processes = 1');
 $node->restart;
 sql(q{SELECT metricrec.alter_model('m', epochs => 2, dimensions => 16)});

@@ -255,6 +255,10 @@ test_users(void)
 	y.weights = weights;
 	mr_start_users(&y, 3, true, items, has_item, users, has_user, NULL, NULL);
 	ok(users[0] == 1.5f && users[1] == 3, "the mean by weights");
+	weights[0] = 3e38f;
+	weights[1] = 1e38f;
+	mr_start_users(&y, 3, true, items, has_item, users, has_user, NULL, NULL);
+	ok(fabsf(users[0] - 1.5f) < 1e-5f && fabsf(users[1] - 3) < 1e-5f, "weights whose sum no float holds");
 }
 
 static int	polls_left;
