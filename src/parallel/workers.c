@@ -326,28 +326,18 @@ mr_crew_report(const MrCrewShortage *shortage, const char *what, int wanted, int
 /* ---- end ---- */
 
 /*
- * The callback of the context and of aborts: no worker and no segment stays.  Workers see the stop
- * flag within some milliseconds; one that the postmaster has not started yet is
- * taken off its list.
+ * Waits until no worker is left.  Whose place is still empty need not come any more; who does not
+ * go is terminated.
+ *
+ * Without a postmaster nobody can say who is left, and the workers see that by themselves.  Nor
+ * may this process end here: an abort that calls us would begin once more, in its own midst.
  */
 static void
-end_crew(void *arg)
+wait_for_end(CrewInside *inside)
 {
-	CrewInside *inside = arg;
 	TimestampTz patience = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), START_TIMEOUT_MS);
 	bool		terminated = false;
 
-	for (CrewInside **link = &live_crews; *link; link = &(*link)->next)
-		if (*link == inside)
-		{
-			*link = inside->next;
-			break;
-		}
-	if (inside->segment == NULL)
-		return;
-	HOLD_INTERRUPTS();
-	mr_crew_set_stop(inside->shared, MR_CREW_ENDS);
-	mr_crew_wake(inside->shared, false);
 	for (int place = 1; place <= inside->workers; place++)
 	{
 		pid_t		pid;
@@ -362,10 +352,36 @@ end_crew(void *arg)
 				for (int i = place; i <= inside->workers; i++)
 					TerminateBackgroundWorker(inside->handles[i]);
 			}
-			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100, PG_WAIT_EXTENSION);
+			if (WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_POSTMASTER_DEATH, 100, PG_WAIT_EXTENSION) &
+				WL_POSTMASTER_DEATH)
+				return;
 			ResetLatch(MyLatch);
 		}
 	}
+}
+
+/*
+ * The callback of the context and of aborts: no worker and no segment stays.  Workers see the stop
+ * flag within some milliseconds; one that the postmaster has not started yet is
+ * taken off its list.
+ */
+static void
+end_crew(void *arg)
+{
+	CrewInside *inside = arg;
+
+	for (CrewInside **link = &live_crews; *link; link = &(*link)->next)
+		if (*link == inside)
+		{
+			*link = inside->next;
+			break;
+		}
+	if (inside->segment == NULL)
+		return;
+	HOLD_INTERRUPTS();
+	mr_crew_set_stop(inside->shared, MR_CREW_ENDS);
+	mr_crew_wake(inside->shared, false);
+	wait_for_end(inside);
 	dsm_detach(inside->segment);
 	inside->segment = NULL;
 	RESUME_INTERRUPTS();

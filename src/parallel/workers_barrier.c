@@ -261,6 +261,7 @@ mr_crew_check(MrCrew *crew)
 	pg_read_barrier();			/* the error was there before the flag */
 	if (!shared->has_error)
 		return;
+	CHECK_FOR_INTERRUPTS();		/* a shutdown is for this session, too, and that is what to tell */
 	ereport(ERROR,
 			(errcode(shared->sqlerrcode),
 			 errmsg("%s", shared->message),

@@ -203,6 +203,31 @@ ok($node->poll_query_until('postgres', 'SELECT true'), 'the server comes back');
 ($out, $err) = result(q{SELECT loss > 0 FROM metricrec.train('free')});
 is($out, 't', 'and trains');
 
+# The postmaster dies: nobody stays, and nobody aborts a transaction twice.
+foreach my $statement (q{SELECT metricrec.train('m')}, q{CALL metricrec.retrain('m')})
+{
+	my $log = -s $node->logfile;
+	$long = background($statement);
+	ok(workers_come(), 'a training');
+	my @processes = split /\n/, sql(qq{SELECT pid FROM pg_stat_activity WHERE backend_type = 'metricrec training worker' OR pid = $trainer});
+	is(scalar(@processes), 3, 'of three processes');
+	my @files = glob($node->data_dir . '/pg_dynshmem/mmap.*');
+	$node->kill9;
+	my $end = time + 60;
+	usleep(100_000) while (grep { kill 0, $_ } @processes) && time < $end;
+	is(scalar(grep { kill 0, $_ } @processes), 0, 'none is there without the postmaster');
+	end_of($long);
+	unlike(slurp_file($node->logfile, $log), qr/AbortTransaction|TRAP|PANIC/, 'they left in good order');
+	$node->start;
+	is(scalar(grep { -e $_ } @files), 0, 'the server comes back without their segment');
+}
+
+# The server is shut down: that is what the client is told, not that a worker is gone.
+$long = background(q{SELECT metricrec.train('m')});
+ok(workers_come(), 'a training');
+$node->restart;
+like(end_of($long), qr/FATAL:  57P01/, 'a shutdown ends it');
+
 # ---- short of something ----
 
 # Features are for one process.
@@ -235,7 +260,8 @@ SKIP:
 	like($err, qr/NOTICE: [^\n]*the training runs without workers: could not get \d+ kB of shared memory.*DETAIL:.*HINT:  Enlarge/s,
 		'no shared memory: a notice');
 	is($out, 't', 'and it trains without') or diag($err);
-	is(segments(), $segments, 'nothing is left of the segment that was too large');
+	is(scalar(grep { -s $_ > 4 * 1024 * 1024 } glob($node->data_dir . '/pg_dynshmem/mmap.*')), 0,
+		'nothing is left of the segment that was too large');
 }
 
 # Another version of the library in the place of the one that the session has.
