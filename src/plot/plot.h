@@ -144,6 +144,7 @@ extern int	mr_plot_size(FunctionCallInfo fcinfo, int arg, const char *name, int 
 extern bool mr_map_poll(void *arg);
 extern void mr_map_check(MrMap *map, MrMapStatus status);
 extern void *mr_map_alloc(MrMap *map, Size size);
+extern void mr_map_check_text(const MrMap *map, const StringInfoData *svg);
 extern const char *mr_map_noun(MrSide side, int64 n);
 
 /* plot_read.c */

@@ -231,7 +231,10 @@ draw_points(MrMap *map, StringInfo svg, const double *place, double radius)
 			bool		is_back = map->shade[i] == MR_MAP_OTHER || map->shade[i] == MR_MAP_NONE;
 
 			if (i % 1024 == 0)
+			{
 				CHECK_FOR_INTERRUPTS();
+				mr_map_check_text(map, svg);
+			}
 			if (is_back == (pass == 0))
 				draw_point(map, svg, i, place, radius);
 		}

@@ -195,13 +195,12 @@ mr_map_noun(MrSide side, int64 n)
 	return NULL;				/* not reached */
 }
 
-/* Memory at a multiple of 64 bytes, checked against the limit first; goes with the map. */
-void *
-mr_map_alloc(MrMap *map, Size size)
+/* Refuses what does not fit beside what the map holds. */
+static void
+check_room(const MrMap *map, Size size)
 {
-	MrBudget   *budget = &map->budget;
+	const MrBudget *budget = &map->budget;
 
-	size = add_size(size, 64);
 	if (budget->used > budget->limit || size > budget->limit - budget->used)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
@@ -209,6 +208,26 @@ mr_map_alloc(MrMap *map, Size size)
 				 errdetail("It needs at least %zu kB; the setting allows %zu kB.",
 						   (budget->used + size) / 1024 + 1, budget->limit / 1024),
 				 errhint("Lower max_points, or raise metricrec.training_memory.")));
+}
+
+/*
+ * The same for the picture's text while it grows: it is twice as large when it has no
+ * room left, and copied at the end.
+ */
+void
+mr_map_check_text(const MrMap *map, const StringInfoData *svg)
+{
+	check_room(map, 3 * (Size) svg->maxlen);
+}
+
+/* Memory at a multiple of 64 bytes, checked against the limit first; goes with the map. */
+void *
+mr_map_alloc(MrMap *map, Size size)
+{
+	MrBudget   *budget = &map->budget;
+
+	size = add_size(size, 64);
+	check_room(map, size);
 	return (void *) TYPEALIGN(64, mr_budget_alloc(budget, map->context, size));
 }
 

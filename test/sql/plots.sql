@@ -183,6 +183,9 @@ SET metricrec.training_memory = '1MB';
 SELECT m LIKE '53200 | the map does not fit into metricrec.training_memory | It needs at least % | Lower max_points, %' AS refused
 FROM fails($$SELECT metricrec.plot_map('many', 'user')$$) m;
 SELECT points(metricrec.plot_map('many', 'user', max_points => 100));
+-- the text of the picture counts
+SELECT n, m LIKE '53200 | the map does not fit %' AS refused
+FROM unnest(ARRAY[1000, 2000]) n, fails('SELECT metricrec.plot_map(''many'', ''user'', method => ''pca'', max_points => ' || n || ')') m;
 RESET metricrec.training_memory;
 
 -- key types of other widths and families; features through a view
