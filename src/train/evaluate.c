@@ -367,6 +367,7 @@ begin(const char *name)
 	run->context = context;
 	run->quiet = true;
 	run->model = mr_model_lookup(name, MR_MODEL_QUERY);
+	mr_check_views(run->model);
 	mr_options_read(run->model->options, &run->options);
 	MemoryContextSwitchTo(before);
 	return run;

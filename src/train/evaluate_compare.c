@@ -191,16 +191,20 @@ hyper_of(const Comparison *c, MrAlgorithm algorithm)
 	return hyper;
 }
 
+static const char *
+word_of(MrAlgorithm algorithm)
+{
+	return recommender_words[algorithm == MR_ALGORITHM_ALS ? RECOMMENDER_ALS : RECOMMENDER_BPR];
+}
+
 /* The hyper-parameters are not the user's, so the hint of a training would mislead. */
 static void
 check_factors(const Comparison *c, MrAlgorithm algorithm, MrStatus status)
 {
-	const char *word = recommender_words[algorithm == MR_ALGORITHM_ALS ? RECOMMENDER_ALS : RECOMMENDER_BPR];
-
 	if (status == MR_DIVERGED)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("\"%s\" diverged on the interactions of model \"%s\"", word, c->evaluation->run->model->name),
+				 errmsg("\"%s\" diverged on the interactions of model \"%s\"", word_of(algorithm), c->evaluation->run->model->name),
 				 errdetail("Very large or very different weights of interactions can do that."),
 				 errhint("Leave it out of \"recommenders\".")));
 	mr_run_check_status(c->evaluation->run, status);
@@ -230,7 +234,9 @@ make_factors(Comparison *c, MrAlgorithm algorithm)
 	if (status == MR_NO_NEGATIVE)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("the interactions of model \"%s\" have nothing to learn from", run->model->name)));
+				 errmsg("\"%s\" has nothing to learn from in the interactions of model \"%s\"", word_of(algorithm), run->model->name),
+				 errdetail("There is no pair of a user and an item that it could tell from the others."),
+				 errhint("Leave it out of \"recommenders\".")));
 	mr_run_check_status(run, status);
 	for (int32 epoch = 0; epoch < hyper.epochs; epoch++)
 		check_factors(c, algorithm, mr_trainer_epoch(trainer, mr_run_poll, run, &result));

@@ -185,6 +185,18 @@ mr_column_collation(Oid relation, const char *column)
 	return collation;
 }
 
+/* A view may have gone with a table that was dropped by hand. */
+void
+mr_check_views(const MrModel *model)
+{
+	for (int side = 0; side < mr_model_sides(model); side++)
+		if (get_rel_name(mr_side_view(model, side)) == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_TABLE),
+					 errmsg("the view of the %ss of model \"%s\" no longer exists", mr_side_name(side), model->name),
+					 errhint("Drop the model with metricrec.drop_model(), and make it again.")));
+}
+
 /*
  * The columns are still there, what they were when the model was made, and the
  * caller may read them.
@@ -195,12 +207,7 @@ check_source(MrRun *run, const MrDatasetSource *source)
 	const char *columns[MR_SIDES] = {source->user_column, source->item_column, source->tag_column};
 	Oid			types[MR_SIDES];
 
-	for (int side = 0; side < mr_model_sides(run->model); side++)
-		if (get_rel_name(mr_side_view(run->model, side)) == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_TABLE),
-					 errmsg("the view of the %ss of model \"%s\" no longer exists", mr_side_name(side), run->model->name),
-					 errhint("Drop the model with metricrec.drop_model(), and make it again.")));
+	mr_check_views(run->model);
 	if (get_rel_name(source->relation) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),

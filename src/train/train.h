@@ -108,6 +108,7 @@ extern void mr_model_source(const MrModel *model, MrDatasetSource *source);
 extern void mr_lock_run_or_fail(MrRunLock *lock, const MrModel *model, bool session);
 extern MrRun *mr_run_begin(const char *name, bool commits);
 extern Oid	mr_column_collation(Oid relation, const char *column);
+extern void mr_check_views(const MrModel *model);
 extern void mr_run_check_source(MrRun *run);
 extern void mr_run_read(MrRun *run);
 extern Size mr_training_memory_left(Size used);

@@ -91,6 +91,15 @@ SELECT active FROM metricrec.train('heavy');
 UPDATE heavy SET weight = 3e38;
 SELECT * FROM metricrec.compare('heavy', 'heavy', recommenders => '{als}');
 SELECT DISTINCT recommender FROM metricrec.compare('heavy', 'heavy', recommenders => '{popularity}');
+BEGIN;
+INSERT INTO heavy SELECT u, i, 1 FROM generate_series(1, 30) u, generate_series(1, 20) i;	-- all of them like everything
+SELECT * FROM metricrec.compare('heavy', 'heavy', recommenders => '{bpr}');
+ROLLBACK;
+-- a view that has gone with its table
+BEGIN;
+DROP TABLE heavy_user_embedding_v1 CASCADE;
+SELECT * FROM metricrec.compare('heavy', 'heavy');
+ROLLBACK;
 SELECT metricrec.drop_model('heavy');
 SET metricrec.training_memory = '1MB';	-- small sets fit
 SELECT count(*) FROM metricrec.compare('m', 'groups_test', '{3}', recommenders => '{item_knn}');

@@ -38,6 +38,9 @@ my %queries = (
 	'recommend_all' => q{SELECT * FROM metricrec.recommend_all('films', 5)},
 	'evaluate' => q{SELECT * FROM metricrec.evaluate('films', 'likes', k => '{5}', candidates => 'likes')},
 	'evaluate without a test table' => q{SELECT * FROM metricrec.evaluate('films', k => '{5}')},
+	'compare' => q{SELECT * FROM metricrec.compare('films', 'likes', '{5}')},
+	'compare without a test table' => q{SELECT * FROM metricrec.compare('films', k => '{5}', recommenders => '{model,item_knn}')},
+	'check_workers' => q{SELECT workers_started FROM metricrec.check_workers(1)},
 	'plot_training' => q{SELECT metricrec.plot_training('films')},
 	'plot_map' => q{SELECT metricrec.plot_map('films', 'both', clusters => 2, labels => 'key')},
 	'metricrec.models' => q{SELECT model, active_version FROM metricrec.models});
@@ -79,10 +82,13 @@ is($standby->safe_psql('postgres', $tags), $primary->safe_psql('postgres', $tags
 $tags = q{SELECT * FROM metricrec.evaluate('labels', 'tagged', k => '{2}')};
 is($standby->safe_psql('postgres', $tags), $primary->safe_psql('postgres', $tags), 'and their evaluation');
 
-# What writes is refused.
-my ($code, $out, $err) = $standby->psql('postgres', q{SELECT metricrec.train('films')});
-isnt($code, 0, 'no training on a standby');
-like($err, qr/ERROR:.*(read-only transaction|recovery)/, 'and the error says why');
+# What writes is refused, before anything is computed.
+foreach my $statement (q{SELECT metricrec.train('films')}, q{SELECT metricrec.train('films', warm_start => true)}, q{CALL metricrec.retrain('films', true)},
+	q{SELECT metricrec.tune('films')}, q{CALL metricrec.retune('films')}, q{CALL metricrec.recommend_all_into('films', 5, 'tips')})
+{
+	my ($code, $out, $err) = $standby->psql('postgres', $statement);
+	like($err, qr/ERROR:.*(read-only transaction|recovery)/, "refused on a standby: $statement");
+}
 
 $standby->stop;
 $primary->stop;
