@@ -16,8 +16,9 @@
 
 #include "model/als.h"
 
-/* All items are negatives up to here; the cost of an epoch is users * items. */
+/* All items are negatives up to here; the cost of an epoch is users * items, half a minute of a core for so many. */
 #define FULL_SOFTMAX_ITEMS 50000
+#define FULL_SOFTMAX_PAIRS 4e9
 
 /* Mean histories between which the temperature falls; above the second data count as dense. */
 #define SPARSE_HISTORY 15.0
@@ -143,13 +144,27 @@ softmax_batch(const MrInteractions *x)
 	return growth <= 1 ? 256 : (int32_t) (256 * growth);
 }
 
-/* Shared negatives of a batch when the items are too many for all of them. */
+/*
+ * All items, or a draw of them that a batch shares?  On small sets the draw loses accuracy
+ * (doc/training.md); where there are users enough for an epoch to be long, it was as good.
+ */
+static MrSampling
+softmax_sampling(const MrInteractions *x)
+{
+	bool		full = x->n_items <= FULL_SOFTMAX_ITEMS && (double) x->n_users * x->n_items <= FULL_SOFTMAX_PAIRS;
+
+	return full ? MR_SAMPLING_FULL : MR_SAMPLING_POPULARITY;
+}
+
+/* Shared negatives of a batch where they are not all items: a sixth of them up to 8,192, which a 32nd may exceed. */
 static int32_t
 softmax_negatives(const MrInteractions *x)
 {
-	int32_t		share = x->n_items / 32;
+	int32_t		share = x->n_items / 6;
+	int32_t		most = x->n_items / 32;
 
-	return share < 4096 ? 4096 : share > 16384 ? 16384 : share;
+	most = most < 8192 ? 8192 : most > 16384 ? 16384 : most;
+	return share < 4096 ? 4096 : share > most ? most : share;
 }
 
 /*
@@ -255,7 +270,7 @@ default_recipe(MrHyper *hyper, const MrHyper *given, uint64_t set, const MrInter
 	bool		is_free = is_set(set, MR_HYPER_TOWER) && given->tower == MR_TOWER_FREE;
 
 	full.loss = MR_LOSS_SOFTMAX;
-	full.sampling = x->n_items <= FULL_SOFTMAX_ITEMS ? MR_SAMPLING_FULL : MR_SAMPLING_POPULARITY;
+	full.sampling = softmax_sampling(x);
 	full.tower = is_free ? MR_TOWER_FREE : MR_TOWER_POOLED;
 	full.constraint = MR_CONSTRAINT_SPHERE;
 	full.optimizer = MR_OPTIMIZER_ADAM;
