@@ -258,10 +258,11 @@ mr_als_set_start(MrAls *als, const MrStart *start, MrPoll poll, void *arg)
 {
 	MrStatus	status = mr_als_start(als, poll, arg);
 	float		radius = start->radius > 0 ? start->radius : 1;
+	int32_t		stride = start->item_stride > 0 ? start->item_stride : als->hyper.dimensions;
 
 	for (int32_t i = 0; status == MR_OK && start->items && i < als->x->n_items; i++)
 	{
-		const float *from = start->items + (size_t) i * als->hyper.dimensions;
+		const float *from = start->items + (size_t) i * stride;
 		float	   *to = als->side[MR_ALS_ITEMS].points + (size_t) i * als->stride;
 
 		if (mr_als_tick(&als->scratch, 16 * als->stride, poll, arg))

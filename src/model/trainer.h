@@ -226,6 +226,7 @@ typedef struct MrStart
 	float		user_weight;	/* w of the tags' queries (tower.h); 0: not known */
 	const uint8_t *tower[2];	/* by MrTowerSide: stored forms of embedder.h, or NULL: networks begin at random */
 	size_t		tower_bytes[2];
+	int32_t		item_stride;	/* floats from a row of items to the next; 0: dimensions, the only choice but for ALS */
 } MrStart;
 
 /* recipe.c */

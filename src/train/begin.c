@@ -42,6 +42,8 @@ als_hyper(const MrRun *run, const MrHyper *hyper, const MrInteractions *x)
 	MrHyper		als = run->options.hyper;
 
 	mr_recipe_fill_als_start(&als, run->options.set, hyper, x);
+	if (run->warm)
+		als.epochs = MR_WARM_SWEEPS;
 	return als;
 }
 
@@ -60,7 +62,7 @@ mr_begin_bytes(const MrRun *run, const MrHyper *hyper, const MrInteractions *x)
 {
 	Size		bytes = 0;
 
-	if (run->warm)
+	if (mr_warm_is_direct(run))
 		bytes = mr_warm_begin_bytes(run, x);
 	else if (hyper->start == MR_START_ALS)
 	{
@@ -123,6 +125,8 @@ make_points(MrRun *run, const MrHyper *hyper, const MrInteractions *x, MrBeginni
 	MrTrainingData data = {.hyper = &settings,.x = x};
 	MrTraining *training = mr_training_begin(run, &data);
 
+	if (run->warm)
+		mr_warm_begin_als(run, training->trainer);
 	sweep(run, training, settings.epochs);
 	mr_begin_free(beginning);
 	beginning->users = MemoryContextAllocHuge(run->context, points_bytes(hyper, x->n_users));

@@ -23,6 +23,7 @@
 #include "miscadmin.h"
 
 #include "train/early.h"
+#include "train/warm.h"
 
 /* Epochs without a better validation. */
 #define PATIENCE 5
@@ -118,8 +119,8 @@ mr_early_continues(const MrRun *run)
 {
 	const MrInteractions *x = &run->data->positives;
 
-	return run->hyper.algorithm == MR_ALGORITHM_METRIC && run->hyper.loss == MR_LOSS_SOFTMAX && !run->warm && !run->data->posts &&
-		x->user_features == NULL && x->item_features == NULL &&
+	return run->hyper.algorithm == MR_ALGORITHM_METRIC && run->hyper.loss == MR_LOSS_SOFTMAX && !mr_warm_is_direct(run) &&
+		!run->data->posts && x->user_features == NULL && x->item_features == NULL &&
 		run->holdout.held_out.n_pairs <= CONTINUE_SHARE * x->n_pairs;
 }
 

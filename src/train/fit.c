@@ -303,10 +303,10 @@ run_fit(MrRun *run, Fit *fit, MrBeginning *beginning)
 	data.x = &weighted;
 	data.posts = fit->posts;
 	data.held_out = fit->holdout ? &fit->holdout->held_out : NULL;
-	if (!run->warm)
+	if (!mr_warm_is_direct(run))
 		mr_begin_make(run, &fit->hyper, fit->x, beginning);
 	training = mr_training_begin(run, &data);
-	if (run->warm)
+	if (mr_warm_is_direct(run))
 		mr_warm_begin(run, &weighted, training->trainer);
 	else
 		mr_begin_points(run, &fit->hyper, fit->x, beginning, training->trainer);

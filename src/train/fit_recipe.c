@@ -22,7 +22,7 @@ adapt(const MrRun *run, MrHyper *hyper)
 {
 	if (run->trial)
 		hyper->epochs = Min(hyper->epochs, run->trial->epochs);
-	if (run->warm)
+	if (mr_warm_is_direct(run))
 		hyper->start_share = 0;
 }
 

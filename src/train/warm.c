@@ -9,6 +9,7 @@
  *		begin	the trainer starts with the points
  *
  *	version table  (key, point, interactions) --idmap--> row --> start.items[row]
+ *	made by ALS						ALS goes on from the items, then the recipe as it is
  *	new item						no start: at random, or by its features
  *	free user						mean of the items' points, or the user's own
  *	pooled user						nothing: it is made of the items
@@ -349,6 +350,32 @@ place_users(MrRun *run, const MrInteractions *x, MrStart *start)
 	start->has_user = has_user;
 }
 
+static void
+set_start(MrRun *run, MrTrainer *trainer, const MrStart *start)
+{
+	MrStatus	status = mr_trainer_set_start(trainer, start, mr_run_poll, run);
+
+	if (status == MR_DIVERGED)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("cannot start from version %d of model \"%s\"", run->warm->version, run->model->name),
+				 errdetail("A point is not finite, or a tower is damaged."),
+				 errhint("Train without warm_start.")));
+	mr_run_check_status(run, status);
+}
+
+/* The ALS that the trainer runs begins at the version's items, without their biases. */
+void
+mr_warm_begin_als(MrRun *run, MrTrainer *trainer)
+{
+	MrStart		start = {0};
+
+	start.items = run->warm->start.items;
+	start.has_item = run->warm->start.has_item;
+	start.item_stride = run->warm->tower.dimensions;
+	set_start(run, trainer, &start);
+}
+
 /*
  * Puts the trainer at the version's points.  x is what it trains on, with all weights: a
  * held-out pair must not say where its user begins.
@@ -359,18 +386,10 @@ mr_warm_begin(MrRun *run, const MrInteractions *x, MrTrainer *trainer)
 	MrWarm	   *warm = run->warm;
 	MrStart		start = warm->start;
 	bool		places = warm->free_users && !warm->keeps_users;
-	MrStatus	status;
 
 	if (places)
 		place_users(run, x, &start);
-	status = mr_trainer_set_start(trainer, &start, mr_run_poll, run);
-	if (status == MR_DIVERGED)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("cannot start from version %d of model \"%s\"", warm->version, run->model->name),
-				 errdetail("A point is not finite, or a tower is damaged."),
-				 errhint("Train without warm_start.")));
-	mr_run_check_status(run, status);
+	set_start(run, trainer, &start);
 	if (places)
 	{
 		pfree(unconstify(float *, start.users));

@@ -19,6 +19,7 @@ typedef struct MrWarm
 	MrHyper		hyper;			/* of a full training with what is kept */
 	bool		free_users;		/* they have points of their own, */
 	bool		keeps_users;	/* and begin there, not at their items */
+	bool		through_als;	/* ALS goes on from the version's items, and the whole recipe from there */
 	MrStart		start;
 	int32		known_items;	/* items that the version has */
 	int64		new_pairs;		/* that it was not trained on */
@@ -26,10 +27,21 @@ typedef struct MrWarm
 	MrEncoder  *encoder[2];		/* of the version's features, by MrSide; NULL: none */
 } MrWarm;
 
+/* Sweeps of an ALS that goes on from the items of a version. */
+#define MR_WARM_SWEEPS 2
+
+/* Does the trainer of this run begin at the points of the version themselves? */
+static inline bool
+mr_warm_is_direct(const MrRun *run)
+{
+	return run->warm && !run->warm->through_als;
+}
+
 /* warm.c */
 extern void mr_warm_prepare(MrRun *run);
 extern Size mr_warm_begin_bytes(const MrRun *run, const MrInteractions *x);
 extern void mr_warm_begin(MrRun *run, const MrInteractions *x, MrTrainer *trainer);
+extern void mr_warm_begin_als(MrRun *run, MrTrainer *trainer);
 extern int32 mr_warm_validated_users(const MrRun *run);
 
 /* warm_fit.c: NULL, or why it does not fit */

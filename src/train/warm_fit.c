@@ -16,6 +16,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "embed/embed.h"
+#include "math/lapack.h"
 #include "store/catalog.h"
 #include "train/warm.h"
 
@@ -143,10 +144,25 @@ mr_warm_fits(MrRun *run)
 /* ---- what is kept ---- */
 
 /*
+ * Free users that the version had from ALS are had from it again: from the version's items
+ * a few sweeps come to where many come from random ones, new items and users
+ * included, and what follows takes a few epochs anyway.
+ */
+static bool
+goes_through_als(MrRun *run)
+{
+	MrFeatureSource source;
+
+	return run->warm->free_users && run->warm->hyper.start == MR_START_ALS && run->data->posts == NULL &&
+		!mr_run_feature_source(run, MR_SIDE_USER, &source) && !mr_run_feature_source(run, MR_SIDE_ITEM, &source) &&
+		mr_lapack_load() == NULL;
+}
+
+/*
  * The options of the run become those of the version where they were not set.  Where do
- * free users begin?  Those of a start by ALS, who were moved little since, where they were, and so
- * those who also tag: how they do it is not in their items.  Others at their items, and
- * where what is recent weighs more, at the recent ones (start_towers.c).
+ * free users begin?  Those who also tag where they were: how they do it is not in their
+ * items.  Others at their items, and where what is recent weighs more, at the recent
+ * ones (start_towers.c).
  */
 void
 mr_warm_keep(MrRun *run)
@@ -158,9 +174,8 @@ mr_warm_keep(MrRun *run)
 	warm->hyper = options->hyper;
 	mr_recipe_fill_tags(&warm->hyper, options->set, &run->data->positives, run->data->posts);
 	warm->free_users = warm->tower.kind == MR_TOWER_FREE && warm->hyper.algorithm == MR_ALGORITHM_METRIC;
-	warm->keeps_users = warm->free_users &&
-		(run->data->posts != NULL ||
-		 (warm->hyper.start == MR_START_ALS && (warm->hyper.recency == 0 || run->data->positives.times == NULL)));
+	warm->through_als = goes_through_als(run);
+	warm->keeps_users = warm->free_users && run->data->posts != NULL;
 }
 
 /* ---- the schedule ---- */
@@ -177,13 +192,11 @@ choose_schedule(const MrWarm *warm)
 {
 	static const Schedule pooled = {0.25, 0.3}; /* and ALS, which solves for the users first */
 	static const Schedule at_items = {0.25, 0.5};
-
-	/* of ALS: the full training has few epochs and only touches the points up */
-	static const Schedule touched_up = {0.5, 4};
+	static const Schedule whole = {1, 1};
 
 	if (!warm->free_users)
 		return pooled;
-	return warm->keeps_users && warm->hyper.start == MR_START_ALS ? touched_up : at_items;
+	return warm->through_als ? whole : at_items;
 }
 
 /*

@@ -114,7 +114,7 @@ SET client_min_messages = error;
 --
 -- Free users, and losses of other kinds
 --
-CREATE FUNCTION try(name text, VARIADIC options text[]) RETURNS TABLE (warm text, learned boolean, near boolean) LANGUAGE plpgsql AS $$
+CREATE FUNCTION try(name text, VARIADIC options text[]) RETURNS TABLE (warm text, learned boolean, near boolean, sweeps bigint) LANGUAGE plpgsql AS $$
 BEGIN
 	DROP TABLE likes;
 	CREATE TABLE likes AS SELECT * FROM all_likes WHERE user_id NOT IN (5, 25) AND item_id NOT IN (7, 27);
@@ -125,12 +125,14 @@ BEGIN
 	SELECT recipe ->> 'warm_start' INTO warm FROM metricrec.train(name, true);
 	learned := own_group(name) > 0.9;
 	near := moved(name, 1, 2) < 0.7;
+	SELECT count(*) INTO sweeps FROM metricrec.training_log l WHERE model = name AND version = 2 AND stage = 'start';
 	PERFORM metricrec.drop_model(name);
 	RETURN NEXT;
 END $$;
 SELECT * FROM try('free', 'user_tower => ''free''');
 SELECT * FROM try('als', 'user_tower => ''free''', 'start => ''als''');
 SELECT * FROM try('recent', 'user_tower => ''free''', 'start => ''als''', 'time_column => ''day''');
+SELECT * FROM try('als_workers', 'user_tower => ''free''', 'start => ''als''', 'num_workers => 1');
 SELECT * FROM try('workers', 'user_tower => ''free''', 'num_workers => 1');
 SELECT * FROM try('sampled', 'negative_sampling => ''popularity''', 'negatives => 16', 'user_tower => ''pooled''');
 SELECT * FROM try('nobias', 'item_bias => false', 'user_tower => ''pooled''');
