@@ -6,7 +6,7 @@
  *					(model/recency.h), times their own
  *	start 'als'		some sweeps of alternating least squares (model/als.h) on the same
  *					interactions give the points; they are rows of the log with the
- *					stage "start"
+ *					stage "start"; in a warm start they go on from the version's items (warm.c)
  *
  * The points are those of the unweighted interactions (but for the user's own weights):
  * recency is for the fine tuning.  They are kept for the next candidate of a
