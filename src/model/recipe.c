@@ -144,18 +144,6 @@ softmax_batch(const MrInteractions *x)
 	return growth <= 1 ? 256 : (int32_t) (256 * growth);
 }
 
-/*
- * All items, or a draw of them that a batch shares?  On small sets the draw loses accuracy
- * (doc/training.md); where there are users enough for an epoch to be long, it was as good.
- */
-static MrSampling
-softmax_sampling(const MrInteractions *x)
-{
-	bool		full = x->n_items <= FULL_SOFTMAX_ITEMS && (double) x->n_users * x->n_items <= FULL_SOFTMAX_PAIRS;
-
-	return full ? MR_SAMPLING_FULL : MR_SAMPLING_POPULARITY;
-}
-
 /* Shared negatives of a batch where they are not all items: a sixth of them up to 8,192, which a 32nd may exceed. */
 static int32_t
 softmax_negatives(const MrInteractions *x)
@@ -165,6 +153,19 @@ softmax_negatives(const MrInteractions *x)
 
 	most = most < 8192 ? 8192 : most > 16384 ? 16384 : most;
 	return share < 4096 ? 4096 : share > most ? most : share;
+}
+
+/*
+ * All items, or a draw of them that a batch shares?  On small sets the draw loses accuracy
+ * (doc/training.md); where there are users enough for an epoch to be long, it was as good.
+ */
+static MrSampling
+softmax_sampling(const MrInteractions *x)
+{
+	bool		is_short = (double) x->n_users * x->n_items <= FULL_SOFTMAX_PAIRS;
+	bool		saves_much = x->n_items > 2 * softmax_negatives(x);
+
+	return x->n_items <= FULL_SOFTMAX_ITEMS && (is_short || !saves_much) ? MR_SAMPLING_FULL : MR_SAMPLING_POPULARITY;
 }
 
 /*

@@ -458,6 +458,8 @@ refit(MrRun *run, MrBeginning *beginning, Fit *best)
 	final.is_final = true;
 	final.hyper = recipe;
 	final.last = best->epochs;
+	if (final.last == 0 && run->warm && run->warm->through_als)
+		final.last = Min(run->warm->stop, recipe.epochs);
 	final.x = &run->data->positives;
 	final.posts = run->data->posts;
 	if (best->points.items && mr_early_continues(run))

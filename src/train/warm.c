@@ -296,11 +296,15 @@ prepare(MrRun *run)
 	if (why)
 		return why;
 	mr_warm_keep(run);
+	if (run->warm->hyper.dimensions != run->warm->tower.dimensions)
+		return psprintf("the recipe of version %d is not that of its points", run->warm->version);
 	if (!mr_version_tables(run->model, run->warm->version, tables))
 		return psprintf("version %d is gone", run->warm->version);
 	for (int side = 0; why == NULL && side < 2; side++)
 		why = read_tower(run, side);
-	return why ? why : read_points(run, tables);
+	if (why == NULL)
+		why = read_points(run, tables);
+	return why ? why : mr_warm_check_known(run);
 }
 
 /* After the interactions and before the features, which the version's encoders read then. */

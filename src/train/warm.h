@@ -19,6 +19,7 @@ typedef struct MrWarm
 	MrHyper		hyper;			/* of a full training with what is kept */
 	bool		free_users;		/* they have points of their own, */
 	bool		keeps_users;	/* and begin there, not at their items */
+	int32		stop;			/* epochs that the version was trained for, which may be fewer than its recipe's; 0: all */
 	bool		through_als;	/* ALS goes on from the version's items, and the whole recipe from there */
 	MrStart		start;
 	int32		known_items;	/* items that the version has */
@@ -47,6 +48,7 @@ extern int32 mr_warm_validated_users(const MrRun *run);
 /* warm_fit.c: NULL, or why it does not fit */
 extern const char *mr_warm_fits(MrRun *run);
 extern void mr_warm_keep(MrRun *run);
+extern const char *mr_warm_check_known(const MrRun *run);
 extern void mr_warm_schedule(MrRun *run);
 extern Jsonb *mr_warm_describe(const MrRun *run);
 extern int32 mr_warm_full_epochs(Jsonb *recipe, int32 epochs);

@@ -23,7 +23,7 @@
 /* May be altered between two versions of which the second starts from the first. */
 static const char *const schedule_options[] =
 {
-	"start", "epochs", "batch_size", "learning_rate", "learning_rate_decay", "negatives", "seed", "num_workers",
+	"epochs", "batch_size", "learning_rate", "learning_rate_decay", "negatives", "seed", "num_workers",
 	"validation_fraction", "patience", "refit", "keep_versions", NULL
 };
 
@@ -135,6 +135,7 @@ mr_warm_fits(MrRun *run)
 		return psprintf("version %d has no recipe", warm->version);
 	warm->recipe = DatumGetJsonbP(values[MR_VERSION_RECIPE - 1]);
 	warm->full_epochs = mr_warm_full_epochs(warm->recipe, int_member(warm->recipe, "epochs", 0));
+	warm->stop = nulls[MR_VERSION_EPOCHS - 1] ? 0 : DatumGetInt32(values[MR_VERSION_EPOCHS - 1]);
 	why = check_given(run);
 	for (int side = 0; why == NULL && side < 2; side++)
 		why = check_features(run, side);
@@ -158,10 +159,20 @@ goes_through_als(MrRun *run)
 		mr_lapack_load() == NULL;
 }
 
+/* Users from ALS who cannot go through it again, and whom the training has hardly moved. */
+static bool
+was_touched_up(const MrRun *run)
+{
+	const MrWarm *warm = run->warm;
+
+	return warm->hyper.start == MR_START_ALS && !warm->through_als &&
+		(warm->hyper.recency == 0 || run->data->positives.times == NULL);
+}
+
 /*
  * The options of the run become those of the version where they were not set.  Where do
  * free users begin?  Those who also tag where they were: how they do it is not in their
- * items.  Others at their items, and where what is recent weighs more, at the recent
+ * items; so those who were only touched up.  Others at their items, and where what is recent weighs more, at the recent
  * ones (start_towers.c).
  */
 void
@@ -175,7 +186,22 @@ mr_warm_keep(MrRun *run)
 	mr_recipe_fill_tags(&warm->hyper, options->set, &run->data->positives, run->data->posts);
 	warm->free_users = warm->tower.kind == MR_TOWER_FREE && warm->hyper.algorithm == MR_ALGORITHM_METRIC;
 	warm->through_als = goes_through_als(run);
-	warm->keeps_users = warm->free_users && run->data->posts != NULL;
+	warm->keeps_users = warm->free_users && (run->data->posts != NULL || was_touched_up(run));
+}
+
+/*
+ * After the points have been read: NULL, or why it is not enough.  ALS that starts from
+ * given items finds nothing beyond what they span, however many new ones there are.
+ */
+const char *
+mr_warm_check_known(const MrRun *run)
+{
+	const MrWarm *warm = run->warm;
+
+	if (warm->through_als && (warm->known_items < warm->tower.dimensions || warm->known_items < run->data->positives.n_items / 2))
+		return psprintf("version %d has %d of the %d items, too few for \"als\" to go on from", warm->version,
+						warm->known_items, run->data->positives.n_items);
+	return NULL;
 }
 
 /* ---- the schedule ---- */
@@ -192,11 +218,15 @@ choose_schedule(const MrWarm *warm)
 {
 	static const Schedule pooled = {0.25, 0.3}; /* and ALS, which solves for the users first */
 	static const Schedule at_items = {0.25, 0.5};
+	/* of ALS: the full training has few epochs and only touches the points up */
+	static const Schedule touched_up = {0.5, 4};
 	static const Schedule whole = {1, 1};
 
 	if (!warm->free_users)
 		return pooled;
-	return warm->through_als ? whole : at_items;
+	if (warm->through_als)
+		return whole;
+	return warm->keeps_users && warm->hyper.start == MR_START_ALS ? touched_up : at_items;
 }
 
 /*
@@ -213,7 +243,10 @@ mr_warm_schedule(MrRun *run)
 	double		share = schedule.epochs + (double) warm->new_pairs / Max(run->data->positives.n_pairs, 1);
 
 	if (mr_option_is_set(options, MR_HYPER_EPOCHS) || warm->full_epochs < 1)
+	{
 		warm->full_epochs = warm->hyper.epochs;
+		warm->stop = 0;
+	}
 	options->hyper.epochs = Max(1, (int32) (warm->full_epochs * Min(share, 1.0) + 0.5));
 	options->hyper.learning_rate = warm->hyper.learning_rate * schedule.rate;
 	options->set |= UINT64CONST(1) << MR_HYPER_EPOCHS | UINT64CONST(1) << MR_HYPER_LEARNING_RATE;

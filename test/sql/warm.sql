@@ -111,6 +111,15 @@ SELECT metricrec.drop_model('m');
 
 SET client_min_messages = error;
 
+-- most of the items are new: ALS would find nothing beyond what the others span
+SELECT model FROM metricrec.create_model('n', 'likes', dimensions => 8, epochs => 6, user_tower => 'free', start => 'als');
+SELECT is_warm, epochs FROM train('n', false);
+SELECT is_warm, epochs FROM train('n');
+UPDATE likes SET item_id = item_id + 1000 WHERE item_id > 15;
+SELECT is_warm, said FROM train('n');
+UPDATE likes SET item_id = item_id - 1000 WHERE item_id > 1000;
+SELECT metricrec.drop_model('n');
+
 --
 -- Free users, and losses of other kinds
 --

@@ -85,10 +85,11 @@ static void
 test_default(void)
 {
 	static const int32_t sizes[][3] = {{1, 1, 1}, {3, 2, 1}, {6040, 3706, 164}, {7947, 25975, 15}, {200000, 40000, 27},
-	{500000, 600000, 40}, {100000, 40000, 27}, {5000, 50001, 27}};
-	MrHyper		h[8];
+	{500000, 600000, 40}, {100000, 40000, 27}, {5000, 50001, 27},
+	{1000000, 8192, 3}};
+	MrHyper		h[9];
 
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 9; i++)
 		for (int tower = 0; tower < 2; tower++)
 		{
 			MrInteractions x;
@@ -107,7 +108,8 @@ test_default(void)
 	unit_cases("the default recipe is valid for every shape");
 	ok(h[2].temperature == 0.2 && h[3].temperature == 0.3 && h[4].temperature > 0.2 && h[4].temperature < 0.3,
 	   "dense data get a lower temperature");
-	ok(h[3].sampling == MR_SAMPLING_FULL && h[6].sampling == MR_SAMPLING_FULL, "all items are negatives where an epoch is short");
+	ok(h[3].sampling == MR_SAMPLING_FULL && h[6].sampling == MR_SAMPLING_FULL && h[8].sampling == MR_SAMPLING_FULL,
+	   "all items are negatives where an epoch is short, or a draw has half of them");
 	ok(h[4].sampling == MR_SAMPLING_POPULARITY && h[5].sampling == MR_SAMPLING_POPULARITY && h[7].sampling == MR_SAMPLING_POPULARITY,
 	   "many items, or many items of many users, are sampled");
 	ok(h[4].negatives == 40000 / 6 && h[5].negatives == 16384 && h[7].negatives == 8192 && h[2].negatives == 4096, "draws grow with the items");
